@@ -1,0 +1,190 @@
+"""A run is its files. Everything a figure or a resume needs lies in one folder, written atomically.
+
+    <out>/<config>/config.toml                      the resolved config
+    <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
+    <out>/<config>/checkpoints/state.npz            what an exact resume needs
+    <out>/<config>/plots/                           figures
+"""
+
+import io
+import json
+import os
+import re
+import zipfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from scratchformer.config import load_config, to_toml
+from scratchformer.data import allowed_next
+from scratchformer.model import forward, parameter_shapes, unflatten
+from scratchformer.rules import RULES
+from scratchformer.train import HISTORY_COLUMNS, State, count_wrong, prepare
+
+
+class RunError(Exception):
+    """A run's folder does not hold what was asked of it."""
+
+
+def write_atomically(path, content):
+    """Put bytes under `path` whole or not at all: a temporary file beside it, then one rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Run:
+    """A run's folder: its config, its snapshots, and what they compute.
+
+    Raises RunError where files are missing, damaged or of another model.
+    """
+
+    def __init__(self, folder, config):
+        self.folder = Path(folder)
+        self.config = config
+        self.rule = RULES[config.data.rule]
+
+    @property
+    def checkpoints(self):
+        return self.folder / "checkpoints"
+
+    @classmethod
+    def open(cls, folder):
+        """The run whose files lie in `folder`."""
+        path = Path(folder) / "config.toml"
+        if not path.is_file():
+            raise RunError(f"no run in {folder}: {path} is missing")
+        run = cls(folder, load_config(str(path)))
+        if not run.steps:
+            raise RunError(f"no run in {folder}: no snapshot in {run.checkpoints}")
+        return run
+
+    def holds(self, config):
+        """Whether the folder holds a run of exactly this config (finished or not)."""
+        path = self.folder / "config.toml"
+        return path.is_file() and path.read_text("utf-8") == to_toml(config)
+
+    # what is stored
+
+    def start(self):
+        """Make the folder ready for a new run: an older run's snapshots go, then its config."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        for name in ("state.npz", "step_*.npy", ".*.tmp"):
+            for path in self.checkpoints.glob(name):
+                path.unlink()
+        write_atomically(self.folder / "config.toml", to_toml(self.config).encode())
+
+    def save(self, state):
+        """Write the snapshot of a state, then the state itself."""
+        buffer = io.BytesIO()
+        np.save(buffer, state.theta)
+        write_atomically(self.snapshot_path(state.step), buffer.getvalue())
+        buffer = io.BytesIO()
+        np.savez(
+            buffer, step=state.step, theta=state.theta, m=state.m, v=state.v,
+            rng=json.dumps(state.rng.bit_generator.state), history=np.array(state.history),
+        )
+        write_atomically(self.checkpoints / "state.npz", buffer.getvalue())
+
+    def load_state(self):
+        """The State to resume from."""
+        path = self.checkpoints / "state.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                rng = np.random.default_rng()
+                rng.bit_generator.state = json.loads(str(file["rng"]))
+                history = [(int(row[0]), *row[1:].tolist()) for row in file["history"]]
+                state = State(int(file["step"]), file["theta"], file["m"], file["v"], rng, history)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path}: cannot be read: {error}") from error
+        for name in ("theta", "m", "v"):
+            self.check_vector(path, getattr(state, name))
+        return state
+
+    def snapshot_path(self, step):
+        return self.checkpoints / f"step_{step:06d}.npy"
+
+    @cached_property
+    def steps(self):
+        """Steps of which there is a snapshot, ascending."""
+        found = (re.fullmatch(r"step_(\d+)\.npy", path.name) for path in self.checkpoints.glob("*.npy"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def params(self, step):
+        """Params at a saved step."""
+        if step not in self.steps:
+            raise RunError(f"no snapshot of step {step} in {self.checkpoints}; {self.describe_steps()}")
+        path = self.snapshot_path(step)
+        try:
+            vector = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{path}: cannot be read: {error}") from error
+        self.check_vector(path, vector)
+        return unflatten(vector, self.shapes)
+
+    def check_vector(self, path, vector):
+        """RunError unless these are finite values for this config's model."""
+        expected = sum(int(np.prod(shape)) for shape in self.shapes.values())
+        if vector.shape != (expected,):
+            raise RunError(f"{path}: holds {vector.shape} values, this config's model has {expected}")
+        if not np.isfinite(vector).all():
+            raise RunError(f"{path}: holds values that are not finite")
+
+    def describe_steps(self):
+        """The saved steps in one clause."""
+        gaps = set(np.diff(self.steps).tolist())
+        if len(self.steps) > 3 and len(gaps) == 1:
+            return f"saved are {self.steps[0]} to {self.steps[-1]}, every {gaps.pop()}"
+        return f"saved are {', '.join(map(str, self.steps))}"
+
+    # what follows from it
+
+    @cached_property
+    def _prepared(self):
+        return prepare(self.config)
+
+    @property
+    def data(self):
+        """The Data the run was trained and judged on, drawn again from the seed."""
+        return self._prepared[0]
+
+    @property
+    def judge(self):
+        """The Judge of the run."""
+        return self._prepared[1]
+
+    @cached_property
+    def vocabulary(self):
+        """Tokens as text, in id order."""
+        return tuple(map(str, self.data.vocabulary))
+
+    @property
+    def shapes(self):
+        """Parameter shapes by name."""
+        return parameter_shapes(self.config.model, self.config.data.numbers + len(self.config.data.operators))
+
+    @cached_property
+    def history(self):
+        """The evaluations as arrays by column name."""
+        columns = np.array(self.load_state().history).T
+        return dict(zip(HISTORY_COLUMNS, columns, strict=True))
+
+    def forward(self, step, tokens, targets=None):
+        """The Cache of a saved step's model for (B, T) token ids."""
+        return forward(self.params(step), tokens, targets, self.config.model.use_residual)
+
+    def generate(self, step, count, length):
+        """`count` sequences sampled from a saved step's model, the same at every call: (count, length)."""
+        noise = np.random.default_rng(self.config.training.seed).random((count, length))
+        return self.judge.generate(self.params(step), noise)
+
+    def held_out(self, step):
+        """(wrong, constrained, loss) of a saved step's model on all held-out windows."""
+        windows = self.data.held_out_windows
+        cache = self.forward(step, windows[:, :-1], windows[:, 1:])
+        allowed = allowed_next(self.rule, self.data.vocabulary, windows[:, :-1])
+        return *count_wrong(cache.logits, allowed), float(cache.loss)

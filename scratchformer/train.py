@@ -1,0 +1,224 @@
+"""The training loop: batches, steps, evaluations, checkpoints."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchformer.adam import adam_update
+from scratchformer.data import allowed_next, judge_sequence, make_data
+from scratchformer.jit import jit
+from scratchformer.model import (
+    backward_pass, empty_cache, forward, forward_pass, parameter_shapes, unflatten,
+)
+from scratchformer.rules import RULES
+
+RULE_ERROR = (
+    "rule error: share of positions of held-out windows whose continuation the rule constrains, "
+    "given the window, at which the likeliest token is not allowed"
+)
+GENERATED_RULE_ERROR = (
+    "generated rule error: share of tokens sampled from the model which the rule constrains, "
+    "given the block_size tokens before, that are not allowed"
+)
+
+
+class Diverged(Exception):
+    """A parameter is no longer finite."""
+
+
+class State(NamedTuple):
+    """All that changes in training; `theta`, `m`, `v` are vectors of all parameters, (P,)."""
+
+    step: int
+    theta: np.ndarray
+    m: np.ndarray
+    v: np.ndarray
+    rng: np.random.Generator
+    history: list                       # of (step, train loss, held-out loss, rule errors) rows
+
+
+HISTORY_COLUMNS = ("step", "train_loss", "held_out_loss", "rule_error", "generated_rule_error")
+
+
+class Judge:
+    """Measures a model on windows chosen once, with sampling noise drawn once.
+
+    So two evaluations differ by the model alone.
+    """
+
+    sequences, length = 64, 24          # sampled at each evaluation
+
+    def __init__(self, config, data, rng):
+        self.use_residual = config.model.use_residual
+        self.block_size = config.model.block_size
+        self.rule = RULES[config.data.rule]
+        self.vocabulary = data.vocabulary
+        self.train_windows = choose(data.train_windows, config.training.eval_windows, rng)
+        self.held_out_windows = choose(data.held_out_windows, config.training.eval_windows, rng)
+        self.allowed = allowed_next(self.rule, self.vocabulary, self.held_out_windows[:, :-1])
+        self.first_tokens = np.array([sequence[0] for sequence in data.held_out_sequences])
+        self.noise = rng.random((self.sequences, self.length))
+
+    def measure(self, params):
+        """(train loss, held-out loss, rule error, generated rule error) of the chosen sample."""
+        train = self.run(params, self.train_windows)
+        held_out = self.run(params, self.held_out_windows)
+        wrong, constrained = count_wrong(held_out.logits, self.allowed)
+        generated = self.generate(params, self.noise)
+        bad, judged = self.judge_generated(generated)
+        return (
+            float(train.loss), float(held_out.loss),
+            wrong / max(constrained, 1), bad / max(judged, 1),
+        )
+
+    def run(self, params, windows):
+        """The cache of a forward pass over windows with their targets."""
+        return forward(params, windows[:, :-1], windows[:, 1:], self.use_residual)
+
+    def generate(self, params, noise):
+        """Sequences sampled from the model, started with first tokens of held-out sequences.
+
+        noise: (N, L) uniform in [0, 1) -> (N, L) token ids; each sees at most block_size tokens back
+        """
+        N, L = noise.shape
+        sequences = np.empty((N, L), np.int64)
+        sequences[:, 0] = np.resize(self.first_tokens, N)
+        for t in range(1, L):
+            context = sequences[:, max(0, t - self.block_size) : t]
+            probs = forward(params, context, None, self.use_residual).probs[:, -1]      # (N, V)
+            above = probs.cumsum(axis=1) <= noise[:, t, None]
+            sequences[:, t] = np.minimum(above.sum(axis=1), probs.shape[1] - 1)
+        return sequences
+
+    def judge_generated(self, sequences):
+        """(how many constrained tokens are wrong, how many are constrained)."""
+        verdicts = [
+            judge_sequence(self.rule, self.vocabulary, sequence, self.block_size)
+            for sequence in sequences
+        ]
+        verdicts = np.array(verdicts)
+        return int((verdicts == 0).sum()), int((verdicts >= 0).sum())
+
+
+def choose(windows, count, rng):
+    """At most `count` of the windows, without repetition."""
+    return windows[rng.permutation(len(windows))[:count]]
+
+
+def count_wrong(logits, allowed):
+    """(wrong, constrained): at how many constrained positions the likeliest token is not allowed.
+
+    logits: (N, T, V); allowed: (N, T, V) bool, without True where the rule says nothing
+    """
+    constrained = allowed.any(axis=-1)
+    right = np.take_along_axis(allowed, logits.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    return int((constrained & ~right).sum()), int(constrained.sum())
+
+
+def prepare(config):
+    """(data, judge, state at step 0) of a config: all from one generator seeded with its seed."""
+    rng = np.random.default_rng(config.training.seed)
+    data = make_data(config, rng)
+    judge = Judge(config, data, rng)
+    theta = initial_parameters(config, len(data.vocabulary), rng)
+    return data, judge, State(0, theta, np.zeros_like(theta), np.zeros_like(theta), rng, [])
+
+
+def initial_parameters(config, vocab_size, rng):
+    """Embeddings from N(0, embedding_std), the rest uniform within ±1/√fan_in: (P,)."""
+    shapes = parameter_shapes(config.model, vocab_size)
+    fan_in = {"W_in": "C", "b_in": "C", "W_out": "F", "b_out": "F"}
+    sizes = {"C": config.model.n_embd, "F": config.model.n_embd * config.model.ffn_mult}
+    pieces = []
+    for name, shape in shapes.items():
+        if name in ("W_token", "W_pos"):
+            pieces.append(rng.normal(0, config.model.embedding_std, shape).ravel())
+        else:
+            if name == "W_o":
+                width = config.model.num_heads * config.model.head_size
+            else:
+                width = sizes[fan_in.get(name, "C")]
+            pieces.append(rng.uniform(-1, 1, shape).ravel() / np.sqrt(width))
+    return np.concatenate(pieces).astype(config.training.dtype)
+
+
+def learning_rates(training):
+    """The learning rate of every step: linear warm-up, then constant or a cosine to 0. (steps,)"""
+    step = np.arange(1, training.steps + 1)
+    rate = np.full(training.steps, training.learning_rate)
+    if training.schedule == "cosine":
+        after = (step - training.warmup_steps) / max(training.steps - training.warmup_steps, 1)
+        rate *= 0.5 * (1 + np.cos(np.pi * np.clip(after, 0, 1)))
+    if training.warmup_steps:
+        rate *= np.minimum(step / training.warmup_steps, 1)
+    return rate
+
+
+def train(config, data, judge, state, on_checkpoint):
+    """Train from `state` to the last step; yields the State after every stretch of steps.
+
+    `on_checkpoint(state)` is called at step 0 and every `checkpoint_every` steps and at the end.
+    Raises Diverged when a parameter is not finite; the last checkpoint is the last good one.
+    """
+    settings = config.training
+    shapes = parameter_shapes(config.model, len(data.vocabulary))
+    theta, m, v = state.theta.copy(), state.m.copy(), state.v.copy()
+    gradient = np.zeros_like(theta)
+    params, dparams = unflatten(theta, shapes), unflatten(gradient, shapes)
+    batch = np.zeros((settings.batch_size, config.model.block_size), np.int64)
+    cache = empty_cache(params, batch.copy(), batch.copy(), config.model.use_residual)
+    dcache = empty_cache(params, cache.tokens, cache.targets, config.model.use_residual)
+    rates = learning_rates(settings)
+    state = state._replace(theta=theta, m=m, v=v)
+    if state.step == 0:
+        state = state._replace(history=[(0, *judge.measure(params))])
+        on_checkpoint(state)
+    while state.step < settings.steps:
+        stop = min(
+            next_multiple(state.step, settings.checkpoint_every),
+            next_multiple(state.step, settings.eval_every), settings.steps,
+        )
+        size = (stop - state.step, settings.batch_size)
+        batches = state.rng.integers(0, len(data.train_windows), size)
+        train_steps(
+            params, theta, m, v, cache, dparams, gradient, dcache, data.train_windows, batches,
+            state.step, rates, settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay,
+        )
+        if not np.isfinite(theta).all():
+            names = [n for n, array in zip(params._fields, params, strict=True) if not np.isfinite(array).all()]
+            raise Diverged(f"between steps {state.step} and {stop}: not finite any more: {', '.join(names)}")
+        history = state.history
+        if stop % settings.eval_every == 0 or stop == settings.steps:
+            history = [*history, (stop, *judge.measure(params))]
+        state = state._replace(step=stop, history=history)
+        if stop % settings.checkpoint_every == 0 or stop == settings.steps:
+            on_checkpoint(state)
+        yield state
+
+
+def next_multiple(step, interval):
+    """The first multiple of `interval` after `step`."""
+    return (step // interval + 1) * interval
+
+
+@jit
+def train_steps(
+    params, theta, m, v, cache, dparams, gradient, dcache, windows, batches,
+    step, rates, beta1, beta2, epsilon, weight_decay,
+):
+    """One forward, backward and Adam update for each row of `batches`, in place.
+
+    params and dparams are views into theta and gradient: (P,); windows: (N, T+1) ids;
+    batches: (steps, B) rows of windows; step: how many updates came before; rates: of every step
+    """
+    B, T = cache.tokens.shape
+    for i in range(len(batches)):
+        for b in range(B):
+            for t in range(T):
+                cache.tokens[b, t] = windows[batches[i, b], t]
+                cache.targets[b, t] = windows[batches[i, b], t + 1]
+        forward_pass(params, cache)
+        backward_pass(params, cache, dparams, dcache)
+        adam_update(
+            theta, gradient, m, v, step + i + 1, rates[step + i], beta1, beta2, epsilon, weight_decay
+        )
