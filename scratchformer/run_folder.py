@@ -6,6 +6,7 @@
     <out>/<config>/plots/                           figures
 """
 
+import dataclasses
 import io
 import json
 import os
@@ -58,7 +59,8 @@ class Run:
         path = Path(folder) / "config.toml"
         if not path.is_file():
             raise RunError(f"no run in {folder}: {path} is missing")
-        run = cls(folder, load_config(str(path)))
+        config = dataclasses.replace(load_config(str(path)), name=Path(folder).resolve().name)
+        run = cls(folder, config)
         if not run.steps:
             raise RunError(f"no run in {folder}: no snapshot in {run.checkpoints}")
         return run
@@ -94,7 +96,7 @@ class Run:
         """The State to resume from."""
         path = self.checkpoints / "state.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 rng = np.random.default_rng()
                 rng.bit_generator.state = json.loads(str(file["rng"]))
                 history = [(int(row[0]), *row[1:].tolist()) for row in file["history"]]
@@ -144,18 +146,19 @@ class Run:
     # what follows from it
 
     @cached_property
-    def _prepared(self):
+    def prepared(self):
+        """(Data, Judge, State at step 0), drawn again from the seed."""
         return prepare(self.config)
 
     @property
     def data(self):
         """The Data the run was trained and judged on, drawn again from the seed."""
-        return self._prepared[0]
+        return self.prepared[0]
 
     @property
     def judge(self):
         """The Judge of the run."""
-        return self._prepared[1]
+        return self.prepared[1]
 
     @cached_property
     def vocabulary(self):

@@ -1,0 +1,77 @@
+"""Shared by the tests: small models of any shape, and tiny runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from scratchformer.config import Model, load_config  # noqa: E402
+from scratchformer.model import parameter_shapes, unflatten  # noqa: E402
+from scratchformer.run_folder import Run  # noqa: E402
+from scratchformer.train import train  # noqa: E402
+
+REPO = Path(__file__).resolve().parent.parent
+TINY = (
+    "training.steps=20", "training.checkpoint_every=5", "training.eval_every=10", "data.num_sequences=40",
+    "training.eval_windows=50",
+)
+
+settings.register_profile("tests", deadline=None, derandomize=True, print_blob=False)
+settings.load_profile("tests")
+
+
+def make_params(model, vocab_size, rng, scale=0.7):
+    """Params of a model config with entries from N(0, scale)."""
+    shapes = parameter_shapes(model, vocab_size)
+    return unflatten(rng.normal(0, scale, sum(int(np.prod(s)) for s in shapes.values())), shapes)
+
+
+@st.composite
+def small_cases(draw):
+    """(params, tokens, targets, use_residual): every shape a config allows, in small."""
+    model = Model(
+        n_embd=draw(st.integers(1, 3)), num_heads=draw(st.integers(1, 3)), head_size=draw(st.integers(1, 3)),
+        block_size=draw(st.integers(1, 4)), ffn_mult=draw(st.integers(1, 3)),
+    )
+    vocab_size = draw(st.integers(2, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    shape = (draw(st.integers(1, 2)), draw(st.integers(1, model.block_size)))
+    tokens = rng.integers(0, vocab_size, shape)
+    if draw(st.booleans()):
+        tokens[:] = tokens[0, 0]                                # one token over and over
+    targets = rng.integers(0, vocab_size, shape)
+    targets[rng.random(shape) < 0.2] = -1
+    targets[0, -1] = 0
+    return make_params(model, vocab_size, rng), tokens, targets, draw(st.booleans())
+
+
+def train_run(folder, *overrides, config="plus_last_even", stop_at=None):
+    """A trained Run in `folder`; with `stop_at`, training is broken off after that step."""
+    run = Run(folder, load_config(config, (*TINY, *overrides)))
+    run.start()
+    data, judge, state = run.prepared
+    for state in train(run.config, data, judge, state, run.save):
+        if stop_at is not None and state.step >= stop_at:
+            break
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished run of 20 steps."""
+    return train_run(tmp_path_factory.mktemp("runs") / "plus_last_even")
+
+
+def run_cli(*args, cwd=REPO, **options):
+    """`python run.py ...` as a user would: the completed process."""
+    return subprocess.run(
+        [sys.executable, str(REPO / "run.py"), *map(str, args)],
+        cwd=cwd, capture_output=True, text=True, timeout=300, **options,
+    )

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from conftest import TINY, run_cli, train_run
+
+from scratchformer.config import load_config
+from scratchformer.data import allowed_next
+from scratchformer.model import forward
+from scratchformer.train import Diverged, Judge, count_wrong, learning_rates, prepare, train
+
+
+def snapshots(run):
+    return {path.name: path.read_bytes() for path in sorted(run.checkpoints.glob("step_*.npy"))}
+
+
+def test_snapshots_and_history(tiny_run):
+    assert tiny_run.steps == [0, 5, 10, 15, 20]
+    assert tiny_run.history["step"].tolist() == [0, 10, 20]
+    assert tiny_run.history["train_loss"][-1] < tiny_run.history["train_loss"][0]
+
+
+def test_same_seed_same_bytes(tiny_run, tmp_path):
+    assert snapshots(train_run(tmp_path / "again")) == snapshots(tiny_run)
+    assert snapshots(train_run(tmp_path / "other", "training.seed=3")) != snapshots(tiny_run)
+
+
+def test_plain_python_trains_to_the_same_bits(tiny_run, tmp_path):
+    settings = [part for override in TINY for part in ("--set", override)]
+    done = run_cli("plus_last_even", *settings, "--figure", "2", "--debug", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "plus_last_even" / "checkpoints"
+    plain = {path.name: path.read_bytes() for path in sorted(folder.glob("step_*.npy"))}
+    assert plain == snapshots(tiny_run)
+
+
+@pytest.mark.parametrize("stop_at", [5, 10, 15])
+def test_resume_ends_with_the_same_bits(tiny_run, tmp_path, stop_at):
+    run = train_run(tmp_path / "run", stop_at=stop_at)
+    assert run.load_state().step == stop_at
+    data, judge, _ = prepare(run.config)
+    for _ in train(run.config, data, judge, run.load_state(), run.save):
+        pass
+    assert snapshots(run) == snapshots(tiny_run)
+    assert (run.checkpoints / "state.npz").read_bytes() == (tiny_run.checkpoints / "state.npz").read_bytes()
+
+
+def test_a_fixed_run_has_a_fixed_loss_curve(tiny_run):
+    """Guards the maths as a whole: a change here is a change of the model, its data or its training."""
+    np.testing.assert_allclose(
+        tiny_run.history["train_loss"], LOSS_CURVE, rtol=1e-9,
+    )
+
+
+LOSS_CURVE = [0.0, 0.0, 0.0]
+
+
+def test_divergence_names_the_step_and_keeps_the_last_good_snapshot(tmp_path):
+    with pytest.raises(Diverged, match=r"between steps \d+ and \d+: not finite any more: \w+"):
+        train_run(tmp_path / "run", "training.learning_rate=1e200", "training.schedule='constant'")
+    run = tmp_path / "run" / "checkpoints"
+    assert all(np.isfinite(np.load(path)).all() for path in run.glob("step_*.npy"))
+
+
+def test_learning_rates():
+    settings = load_config("plus_last_even").training
+    assert set(learning_rates(settings)) == {0.001}
+    settings = load_config("plus_last_even_robust").training
+    rates = learning_rates(settings)
+    assert len(rates) == settings.steps and rates.argmax() + 1 == settings.warmup_steps
+    assert rates.max() == settings.learning_rate and abs(rates[-1]) < 1e-12
+    assert (np.diff(rates[: settings.warmup_steps]) > 0).all()
+    assert (np.diff(rates[settings.warmup_steps :]) < 0).all()
+
+
+def test_rule_error_counts_constrained_positions_only():
+    logits = np.zeros((1, 3, 4))
+    logits[0, :, 2] = 1                                 # the likeliest token is 2 everywhere
+    allowed = np.zeros((1, 3, 4), bool)
+    assert count_wrong(logits, allowed) == (0, 0)
+    allowed[0, 0, 2] = allowed[0, 1, 3] = True
+    assert count_wrong(logits, allowed) == (1, 2)
+
+
+def test_measures_are_those_of_the_definitions(tiny_run):
+    judge, params = tiny_run.judge, tiny_run.params(20)
+    windows = judge.held_out_windows
+    allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows[:, :-1])
+    logits = forward(params, windows[:, :-1]).logits
+    wrong = constrained = 0
+    for n, t in np.ndindex(windows.shape[0], windows.shape[1] - 1):
+        if allowed[n, t].any():
+            constrained += 1
+            wrong += not allowed[n, t, logits[n, t].argmax()]
+    assert judge.measure(params)[2] == wrong / constrained == tiny_run.history["rule_error"][-1]
+
+
+def test_generation_samples_from_the_model(tiny_run):
+    judge, params = tiny_run.judge, tiny_run.params(20)
+    noise = np.random.default_rng(0).random((3, 12))
+    sequences = judge.generate(params, noise)
+    assert sequences.shape == (3, 12)
+    for row, noise_row in zip(sequences, noise, strict=True):
+        for t in range(1, 12):
+            probs = forward(params, [row[max(0, t - 8) : t]]).probs[0, -1]
+            assert row[t] == min(int(np.searchsorted(probs.cumsum(), noise_row[t], side="right")), 11)
+
+
+def test_the_judge_is_drawn_from_the_seed():
+    config = load_config("plus_last_even", TINY)
+    first, second = prepare(config)[1], prepare(config)[1]
+    assert isinstance(first, Judge)
+    np.testing.assert_array_equal(first.noise, second.noise)
+    np.testing.assert_array_equal(first.held_out_windows, second.held_out_windows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(16))
+def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
+    from scratchformer.run_folder import Run
+
+    run = Run(tmp_path / "run", load_config("plus_last_even_robust", [f"training.seed={seed}"]))
+    run.start()
+    for _ in train(run.config, *run.prepared, run.save):
+        pass
+    wrong, constrained, _ = run.held_out(run.steps[-1])
+    assert wrong / constrained < 0.01
