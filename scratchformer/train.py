@@ -46,7 +46,7 @@ class Judge:
     So two evaluations differ by the model alone.
     """
 
-    sequences, length = 64, 24          # sampled at each evaluation
+    sequences, length = 32, 24          # sampled at each evaluation
 
     def __init__(self, config, data, rng):
         self.use_residual = config.model.use_residual
@@ -58,11 +58,18 @@ class Judge:
         self.allowed = allowed_next(self.rule, self.vocabulary, self.held_out_windows[:, :-1])
         self.first_tokens = np.array([sequence[0] for sequence in data.held_out_sequences])
         self.noise = rng.random((self.sequences, self.length))
+        self.caches = None              # made once: fresh memory at each evaluation would cost more than it
 
     def measure(self, params):
         """(train loss, held-out loss, rule error, generated rule error) of the chosen sample."""
-        train = self.run(params, self.train_windows)
-        held_out = self.run(params, self.held_out_windows)
+        if self.caches is None:
+            self.caches = [
+                empty_cache(params, windows[:, :-1].copy(), windows[:, 1:].copy(), self.use_residual)
+                for windows in (self.train_windows, self.held_out_windows)
+            ]
+        train, held_out = self.caches
+        forward_pass(params, train)
+        forward_pass(params, held_out)
         wrong, constrained = count_wrong(held_out.logits, self.allowed)
         generated = self.generate(params, self.noise)
         bad, judged = self.judge_generated(generated)
@@ -70,10 +77,6 @@ class Judge:
             float(train.loss), float(held_out.loss),
             wrong / max(constrained, 1), bad / max(judged, 1),
         )
-
-    def run(self, params, windows):
-        """The cache of a forward pass over windows with their targets."""
-        return forward(params, windows[:, :-1], windows[:, 1:], self.use_residual)
 
     def generate(self, params, noise):
         """Sequences sampled from the model, started with first tokens of held-out sequences.
