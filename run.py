@@ -110,6 +110,7 @@ def check_gradients(config):
 def train_and_draw(args, config):
     """The main job: train (or find the run trained), draw, report."""
     from figures.draw import draw_all, figure_names
+
     from scratchformer.run_folder import Run, RunError
 
     names = pick_figures(args.figure, figure_names())
@@ -117,7 +118,7 @@ def train_and_draw(args, config):
     if args.visualize:
         run = Run.open(folder)
         if args.overrides and not run.holds(config):
-            raise RunError(f"the run in {folder} was trained with other settings than --seed or --set ask for")
+            raise RunError(f"the run in {folder} has other settings than --seed or --set ask for")
         seconds = None
     else:
         check_step(args.step, config.training)
@@ -206,7 +207,8 @@ def summarize(run, step, plots, train_seconds, draw_seconds, times):
     else:
         print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
     row = min(range(len(run.history["step"])), key=lambda i: abs(run.history["step"][i] - step))
-    print(f"loss at step {step:,}: {run.history['train_loss'][row]:.4f} train (sample), {loss:.4f} held out")
+    train_loss = run.history["train_loss"][row]
+    print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")
     print(RULE_ERROR)
     print(GENERATED_RULE_ERROR)
     print(f"generated rule error {bad / max(judged, 1):.2%} ({bad} of {judged} constrained tokens wrong)")

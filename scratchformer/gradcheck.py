@@ -100,10 +100,11 @@ def report(checks):
     lines = [f"{'name':<13}{'entries':>8}{'kinks':>7}{'central':>11}{'complex':>11}  worst entry"]
     for check in checks:
         where = f"[{','.join(map(str, check.worst))}]"
+        verdict = "" if check.passed else f", should be {check.numeric:.6g}  FAILED"
         lines.append(
             f"{check.name:<13}{check.entries:>8}{check.kinks:>7}"
             f"{check.central_error:>11.1e}{check.complex_error:>11.1e}  "
-            f"{where} {check.gradient:.6g}{'' if check.passed else f', should be {check.numeric:.6g}  FAILED'}"
+            f"{where} {check.gradient:.6g}{verdict}"
         )
     failed = [check.name for check in checks if not check.passed]
     central = max(checks, key=lambda check: check.central_error)

@@ -8,7 +8,12 @@ from scratchformer.adam import adam_update
 from scratchformer.data import allowed_next, judge_sequence, make_data
 from scratchformer.jit import jit
 from scratchformer.model import (
-    backward_pass, empty_cache, forward, forward_pass, parameter_shapes, unflatten,
+    backward_pass,
+    empty_cache,
+    forward,
+    forward_pass,
+    parameter_shapes,
+    unflatten,
 )
 from scratchformer.rules import RULES
 
@@ -188,7 +193,7 @@ def train(config, data, judge, state, on_checkpoint):
             state.step, rates, settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay,
         )
         if not np.isfinite(theta).all():
-            names = [n for n, array in zip(params._fields, params, strict=True) if not np.isfinite(array).all()]
+            names = (name for name in params._fields if not np.isfinite(getattr(params, name)).all())
             raise Diverged(f"between steps {state.step} and {stop}: not finite any more: {', '.join(names)}")
         history = state.history
         if stop % settings.eval_every == 0 or stop == settings.steps:
