@@ -12,6 +12,8 @@ folder named after a hash of the whole package: any edit starts a fresh one.
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,3 +53,20 @@ if not numba.config.DISABLE_JIT and not os.environ.get("NUMBA_CACHE_DIR"):
     numba.config.CACHE_DIR = str(cache_folder() or "")
 
 jit = numba.njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
+
+
+def compile_in_child(function_name, statement):
+    """Let a second process compile a function while this one compiles another.
+
+    The child runs the statement, which is to call the function; the machine code comes back by way
+    of the cache on disk. Returns a function that waits for the child. Where the function is cached
+    already or nothing is, no child is started; should the child fail, this process compiles it all.
+    """
+    folder = numba.config.CACHE_DIR
+    if numba.config.DISABLE_JIT or not folder or any(Path(folder).rglob(f"*.{function_name}-*.nbi")):
+        return lambda: None
+    child = subprocess.Popen(
+        [sys.executable, "-c", statement], env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    return child.wait

@@ -1,12 +1,14 @@
 """The training loop: batches, steps, evaluations, checkpoints."""
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchformer.adam import adam_update
+from scratchformer.config import Model
 from scratchformer.data import allowed_next, judge_sequence, make_data
-from scratchformer.jit import jit
+from scratchformer.jit import compile_in_child, jit
 from scratchformer.model import (
     backward_pass,
     empty_cache,
@@ -178,9 +180,13 @@ def train(config, data, judge, state, on_checkpoint):
     dcache = empty_cache(params, cache.tokens, cache.targets, config.model.use_residual)
     rates = learning_rates(settings)
     state = state._replace(theta=theta, m=m, v=v)
+    wait = compile_in_child(
+        "backward_pass", f"from scratchformer import train; train.compile_backward({settings.dtype!r})"
+    )
     if state.step == 0:
         state = state._replace(history=[(0, *judge.measure(params))])
         on_checkpoint(state)
+    wait()
     while state.step < settings.steps:
         stop = min(
             next_multiple(state.step, settings.checkpoint_every),
@@ -202,6 +208,13 @@ def train(config, data, judge, state, on_checkpoint):
         if stop % settings.checkpoint_every == 0 or stop == settings.steps:
             on_checkpoint(state)
         yield state
+
+
+def compile_backward(dtype):
+    """Have the backward pass compiled for a dtype, by one call on a model as small as can be."""
+    shapes = parameter_shapes(Model(n_embd=1, head_size=1, block_size=1, ffn_mult=1), 2)
+    params = unflatten(np.zeros(sum(prod(shape) for shape in shapes.values()), dtype), shapes)
+    backward(params, forward(params, [[0]], [[0]]))
 
 
 def next_multiple(step, interval):

@@ -47,7 +47,8 @@ typedef struct {
 enum { P = sizeof(Params) / sizeof(REAL) };
 
 ALIGNED int32_t tokens[N], targets[N];
-ALIGNED REAL embed[C][ROW], q[C][ROW], k[C][ROW], v[C][ROW], resid_mid[C][ROW], hidden[F][ROW], resid_post[C][ROW];
+ALIGNED REAL embed[C][ROW], q[C][ROW], k[C][ROW], v[C][ROW];
+ALIGNED REAL resid_mid[C][ROW], hidden[F][ROW], resid_post[C][ROW];
 ALIGNED REAL probs[V][ROW], chosen[N], onehot[V][ROW];
 ALIGNED REAL attention[PAIRS][B], dscores[PAIRS][B];
 ALIGNED REAL dresid[C][ROW], dq[C][ROW], dk[C][ROW], dv[C][ROW], dpre[F][ROW], dlogits[V][ROW];
@@ -160,7 +161,8 @@ INLINE void attend_backward(void)
             octet mean = {0};
             for (int s = 0; s <= t; s++) {
                 octet da = {0};
-                for (int c = 0; c < C; c++) da += AT(octet, dresid[c][t * B + b]) * AT(octet, v[c][s * B + b]);
+                for (int c = 0; c < C; c++)
+                    da += AT(octet, dresid[c][t * B + b]) * AT(octet, v[c][s * B + b]);
                 mean += da * AT(octet, attention[row + s][b]);
                 AT(octet, dscores[row + s][b]) = da;
             }
@@ -170,7 +172,8 @@ INLINE void attend_backward(void)
             }
             for (int c = 0; c < C; c++) {
                 octet sum = {0};
-                for (int s = 0; s <= t; s++) sum += AT(octet, dscores[row + s][b]) * AT(octet, k[c][s * B + b]);
+                for (int s = 0; s <= t; s++)
+                    sum += AT(octet, dscores[row + s][b]) * AT(octet, k[c][s * B + b]);
                 AT(octet, dq[c][t * B + b]) = sum;
             }
         }

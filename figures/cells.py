@@ -1,0 +1,69 @@
+"""Sequences as rows of cells, coloured by what the rule says of each token."""
+
+import numpy as np
+from matplotlib.patches import Patch
+
+from figures.labels import add_labels
+from figures.style import CORRECT, INK, OPEN, VERDICTS, WRONG
+from scratchformer.data import judge_sequence
+
+MARKS = {1: "✓", 0: "✗"}
+
+
+def judge(run, sequences, context=None):
+    """Verdicts of sequences, each given at most `context` tokens before a token (None: all of them)."""
+    return [
+        judge_sequence(run.rule, run.data.vocabulary, sequence, context or len(sequence))
+        for sequence in sequences
+    ]
+
+
+def count(verdicts):
+    """(how many constrained tokens are correct, how many are constrained)."""
+    flat = np.concatenate(verdicts)
+    return int((flat == 1).sum()), int((flat >= 0).sum())
+
+
+def share(correct, constrained):
+    """The counts in words."""
+    if not constrained:
+        return "no token constrained"
+    return f"{correct:,} of {constrained:,} constrained tokens correct ({correct / constrained:.1%})"
+
+
+def draw_cells(ax, run, sequences, verdicts):
+    """One row of cells a sequence, its tokens written in; ✓ and ✗ repeat the colours."""
+    longest = max(map(len, sequences))
+    grid = np.ma.masked_all((len(sequences), longest))
+    for row, verdict in enumerate(verdicts):
+        grid[row, : len(verdict)] = verdict
+    ax.pcolormesh(grid, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
+    ax.set(xlim=(0, longest), ylim=(len(sequences), 0), xlabel="position in the sequence")
+    ax.set_xticks(np.arange(0, longest, 5) + 0.5, range(0, longest, 5))
+    ax.set_yticks(np.arange(len(sequences)) + 0.5, range(1, len(sequences) + 1))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    cells = [(row, t) for row, sequence in enumerate(sequences) for t in range(len(sequence))]
+    verdict = np.concatenate(verdicts)
+    points = np.array([(t + 0.5, row + 0.5) for row, t in cells])
+    texts = np.array([run.vocabulary[sequences[row][t]] for row, t in cells])
+    for value, color in ((-1, "#555555"), (0, "white"), (1, INK)):
+        chosen = verdict == value
+        if chosen.any():
+            shift = (0, 0 if value < 0 else -0.17)
+            add_labels(ax, points[chosen] + shift, texts[chosen], color, 8, bold=value >= 0)
+        if chosen.any() and value >= 0:
+            marks = [MARKS[value]] * int(chosen.sum())
+            add_labels(ax, points[chosen] + (0, 0.25), marks, color, 6.5)
+
+
+def verdict_legend(fig, y):
+    """What the colours mean, centred at height y in inches."""
+    handles = [
+        Patch(color=CORRECT, label="✓ follows the rule"), Patch(color=WRONG, label="✗ breaks the rule"),
+        Patch(color=OPEN, label="the rule says nothing"),
+    ]
+    fig.legend(
+        handles=handles, loc="center", bbox_to_anchor=(0.5, y / fig.get_size_inches()[1]), ncols=3,
+        handlelength=1.4, columnspacing=2,
+    )

@@ -1,0 +1,172 @@
+"""The computation graph with the shape of every array, read from a live forward pass."""
+
+import numpy as np
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+
+from figures.style import GREY, INK, K, Q, V, panel, title
+from scratchformer.names import PARAMETER_NAMES, TABLE
+
+SIZE = (10, 10.5)                               # all places below are in inches
+STREAM, TRUNK = "#7b4fa3", 1.5                  # colour and x of the residual stream
+DIMS = {
+    "B": "batch", "T": "time: positions in the window", "C": "embedding", "H": "attention heads",
+    "D": "head size", "F": "hidden units", "V": "vocabulary",
+}
+BLOCKS = {                                      # left, bottom, width, height
+    "self-attention": (3.02, 4.05, 6.88, 3.6), "feed-forward": (3.02, 1.68, 6.88, 2.24),
+    "LM head": (3.02, 0.08, 6.88, 1.5),
+}
+PLACES = {                                      # centre and width of every box
+    "tokens": (TRUNK, 9.5, 2.3), "token_embed": (TRUNK, 8.7, 2.3), "W_token": (4.05, 8.7, 1.76),
+    "pos_embed": (4.05, 7.98, 1.76), "W_pos": (6.3, 7.98, 1.76), "embed": (TRUNK, 7.0, 2.3),
+    "W_q": (4.05, 7.0, 1.76), "W_k": (4.05, 6.25, 1.76), "W_v": (4.05, 5.5, 1.76),
+    "q": (6.3, 7.0, 2.1), "k": (6.3, 6.25, 2.1), "v": (6.3, 5.5, 2.1),
+    "scores": (8.75, 7.0, 2.1), "attention": (8.75, 6.25, 2.1), "mixed": (8.75, 5.5, 2.1),
+    "W_o": (6.3, 4.5, 1.76), "attn_out": (4.05, 4.5, 1.76),
+    "resid_mid": (TRUNK, 3.4, 2.3), "W_in": (4.05, 3.4, 1.76), "b_in": (4.05, 2.92, 1.76),
+    "ffn_pre": (6.3, 3.4, 2.1), "ffn_hidden": (8.75, 3.4, 2.1), "W_out": (6.3, 2.49, 1.76),
+    "b_out": (6.3, 2.01, 1.76), "ffn_out": (4.05, 2.25, 1.76),
+    "resid_post": (TRUNK, 1.02, 2.3), "W_unembed": (4.05, 1.02, 1.76), "b_unembed": (4.05, 0.54, 1.76),
+    "logits": (6.3, 1.02, 2.1), "probs": (8.75, 1.02, 2.1), "targets": (6.3, 0.36, 2.1),
+    "loss": (8.75, 0.36, 2.1),
+}
+TALL = 0.46                                     # height of a box
+COLORS = {"q": Q, "k": K, "v": V, "W_q": Q, "W_k": K, "W_v": V}
+ROUTES = (                                      # straight arrows from box to box
+    "tokens token_embed", "W_token token_embed", "W_pos pos_embed", "W_q q", "W_k k", "W_v v", "q scores",
+    "scores attention", "attention mixed", "v mixed", "resid_mid W_in", "W_in ffn_pre", "ffn_pre ffn_hidden",
+    "resid_post W_unembed", "W_unembed logits", "logits probs", "probs loss", "targets loss", "embed W_q",
+)
+
+
+def draw(fig, run, step):
+    """Boxes for arrays, arrows for what is computed from what; shapes are those of the live arrays."""
+    size = run.config.training.batch_size
+    windows = run.data.train_windows[:size]
+    params = run.params(step)
+    cache = run.forward(step, windows[:, :-1], windows[:, 1:])
+    arrays = params._asdict() | cache._asdict()
+    count = sum(array.size for array in params)
+    title(
+        fig, f"Architecture of {run.config.name}",
+        f"{count:,} parameters; shapes of a forward pass of {len(windows)} windows",
+    )
+    ax = panel(fig, 0, 0, *SIZE)
+    ax.set(xlim=(0, SIZE[0]), ylim=(0, SIZE[1]))
+    ax.set_axis_off()
+    for name, (left, bottom, width, height) in BLOCKS.items():
+        ax.add_patch(box(left, bottom, width, height, "#f3f5f7", "#d5dade", 0.12))
+        ax.text(left + 0.13, bottom + height - 0.06, name, va="top", color="#5a6672", fontweight="bold")
+    has_output = params.W_o.size > 0
+    for name, place in PLACES.items():
+        if name != "W_o" or has_output:
+            draw_box(ax, name, *place, np.shape(arrays[name]))
+    for route in ROUTES:
+        arrow(ax, between(*route.split()))
+    draw_turns(ax, has_output)
+    draw_stream(ax, cache.use_residual)
+    for y, text in ((6.625, "mask, softmax"), (5.875, "weighted mean")):
+        ax.text(8.67, y, text, fontsize=8, ha="right", va="center", color="#5a6672")
+    for x, y, text in ((7.525, 3.72, "ReLU"), (7.525, 1.34, "softmax")):
+        ax.text(x, y, text, fontsize=8, ha="center", va="center", color="#5a6672")
+    last = {"C": cache.embed.shape[2], "F": cache.ffn_pre.shape[2], "V": cache.logits.shape[2]}
+    draw_dims(ax, dict(zip("BHTD", cache.q.shape, strict=True)) | last)
+
+
+def box(left, bottom, width, height, fill, edge, rounding):
+    """A box with round corners."""
+    return FancyBboxPatch(
+        (left, bottom), width, height, facecolor=fill, edgecolor=edge, linewidth=1,
+        boxstyle=f"round,pad=0,rounding_size={rounding}", zorder=0 if rounding > 0.1 else 3,
+    )
+
+
+def draw_box(ax, name, x, y, width, shape):
+    """One array: its name, its symbol, its dims and their live values."""
+    entry = TABLE[name]
+    learned = name in PARAMETER_NAMES
+    color = COLORS.get(name, INK)
+    edge = COLORS.get(name, "#c09a2b" if learned else "#77818c")
+    ax.add_patch(box(x - width / 2, y - TALL / 2, width, TALL, "#fdf1cf" if learned else "white", edge,
+                     0.04 if learned else 0.1))
+    left, right = x - width / 2 + 0.1, x + width / 2 - 0.1
+    ax.text(left, y + 0.1, name, va="center", color=color, fontweight="bold", fontsize=8.5, zorder=4)
+    if entry.symbol != name:
+        ax.text(right, y + 0.1, entry.symbol, ha="right", va="center", color="#666666", fontsize=8, zorder=4)
+    ax.text(left, y - 0.11, shape_text(entry.dims, shape), va="center", fontsize=8, zorder=4)
+
+
+def shape_text(dims, shape):
+    """Dims and their values, such as (B, T, C) = (8, 8, 2)."""
+    if not shape:
+        return "one number"
+    return f"({', '.join(dims.split())}) = ({', '.join(map(str, shape))})"
+
+
+def between(start, end):
+    """The two ends of a straight arrow from box to box, down or across."""
+    (x, y, width), (to_x, to_y, to_width) = PLACES[start], PLACES[end]
+    if x == to_x:
+        down = np.sign(to_y - y)
+        return (x, y + down * TALL / 2), (to_x, to_y - down * TALL / 2)
+    right = np.sign(to_x - x)
+    return (x + right * width / 2, y), (to_x - right * to_width / 2, to_y)
+
+
+def arrow(ax, points, color="#56616c", width=1.1, dashed=False):
+    """An arrow along points."""
+    ax.add_patch(FancyArrowPatch(
+        path=Path(points), arrowstyle="-|>", mutation_scale=8, color=color, linewidth=width,
+        linestyle=(0, (3, 2)) if dashed else "-", capstyle="butt", joinstyle="miter", zorder=2,
+    ))
+
+
+def draw_turns(ax, has_output):
+    """The arrows that turn corners, and those into and out of pairs of a weight and its bias."""
+    for y in (PLACES["W_k"][1], PLACES["W_v"][1]):
+        arrow(ax, ((2.85, 7.0), (2.85, y), (3.17, y)))
+    arrow(ax, ((7.35, 6.25), (7.53, 6.25), (7.53, 6.88), (7.7, 6.88)))
+    y = PLACES["attn_out"][1]
+    arrow(ax, ((8.75, 5.27), (8.75, y), (7.18 if has_output else 4.93, y)))
+    if has_output:
+        arrow(ax, between("W_o", "attn_out"))
+    else:
+        ax.text(6.7, y + 0.12, "no W_o: one head, D = C", fontsize=8, ha="center", color="#5a6672")
+    arrow(ax, ((8.75, 3.17), (8.75, 2.25), (7.18, 2.25)))
+    arrow(ax, ((5.42, 2.25), (4.93, 2.25)))
+
+
+def draw_stream(ax, use_residual):
+    """The residual stream down the left side: sums, and the routes around the two layers."""
+    ways = (("token_embed", "pos_embed", "embed"), ("embed", "attn_out", "resid_mid"),
+            ("resid_mid", "ffn_out", "resid_post"))
+    for start, branch, end in ways:
+        y = PLACES[branch][1]
+        is_sum = use_residual or start == "token_embed"
+        below, above = PLACES[end][1] + TALL / 2, PLACES[start][1] - TALL / 2
+        arrow(ax, ((3.17, y), (TRUNK + 0.16 if is_sum else TRUNK, y)))
+        if is_sum:
+            arrow(ax, ((TRUNK, above), (TRUNK, y + 0.16)), STREAM, 2.4)
+            arrow(ax, ((TRUNK, y - 0.16), (TRUNK, below)), STREAM, 2.4)
+            ax.add_patch(Circle((TRUNK, y), 0.15, facecolor="white", edgecolor=STREAM, linewidth=1.6, zorder=3))
+            ax.text(TRUNK, y - 0.01, "+", ha="center", va="center_baseline", fontsize=13, color=STREAM, zorder=4)
+        else:
+            arrow(ax, ((TRUNK, y), (TRUNK, below)), STREAM, 2.4)
+        if start != "token_embed":
+            text = "residual\nconnection" if use_residual else "residual\nconnection\noff"
+            ax.text(TRUNK - 0.2, (above + y) / 2 + 0.1, text, ha="right", va="center", fontsize=8,
+                    color=STREAM if use_residual else GREY)
+
+
+def draw_dims(ax, sizes):
+    """What the dims stand for, and their values; which boxes are learned."""
+    for row, (dim, meaning) in enumerate(DIMS.items()):
+        y = 9.62 - 0.19 * row
+        ax.text(6.7, y, f"{dim} = {sizes[dim]}", fontweight="bold", va="center")
+        ax.text(7.5, y, meaning, va="center")
+    for x, fill, edge, rounding, text in (
+        (3.35, "#fdf1cf", "#c09a2b", 0.04, "learned"), (4.6, "white", "#77818c", 0.1, "computed or given"),
+    ):
+        ax.add_patch(box(x, 9.42, 0.3, 0.18, fill, edge, min(rounding, 0.08)))
+        ax.text(x + 0.38, 9.51, text, va="center")

@@ -1,0 +1,64 @@
+"""Losses and rule errors over training: whether the model learned the rule, and when."""
+
+import textwrap
+
+import numpy as np
+
+from figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
+from scratchformer.train import GENERATED_RULE_ERROR, RULE_ERROR
+
+SIZE = (10, 5.4)
+GENERATED = "#7a3f8f"
+
+
+def draw(fig, run, step):
+    """Losses on the left axis, rule errors on the right; a vertical line marks `step`."""
+    history = run.history
+    steps, last = history["step"], -1
+    title(
+        fig, f"Learning curve of {run.config.name}",
+        f"after {steps[last]:,.0f} steps: loss {history['train_loss'][last]:.3f} on training, "
+        f"{history['held_out_loss'][last]:.3f} on held-out windows; "
+        f"rule error {history['rule_error'][last]:.1%}, generated {history['generated_rule_error'][last]:.1%}",
+    )
+    loss_ax = panel(fig, 0.75, 1.35, 8.45, 3.1)
+    error_ax = loss_ax.twinx()
+    many = len(steps) > 30
+    lines = [
+        *loss_ax.plot(steps, history["train_loss"], color=TRAIN, linewidth=2.4, label="loss, training windows"),
+        *loss_ax.plot(
+            steps, history["held_out_loss"], color=HELD_OUT, linewidth=1.1,
+            marker="" if many else ".", label="loss, held-out windows",
+        ),
+        *error_ax.plot(steps, history["rule_error"], color=WRONG, linestyle="--", label="rule error"),
+        *error_ax.plot(
+            steps, history["generated_rule_error"], color=GENERATED, linestyle=":",
+            label="generated rule error",
+        ),
+    ]
+    losses = np.concatenate([history["train_loss"], history["held_out_loss"]])
+    pad = 0.06 * (np.ptp(losses) or 1)
+    loss_ax.set(xlabel="training step", ylabel="cross-entropy loss, nats a token")
+    loss_ax.set_xlim(0, max(steps[last], 1))
+    loss_ax.set_ylim(losses.min() - pad, losses.max() + pad)
+    loss_ax.xaxis.set_major_formatter("{x:,.0f}")
+    loss_ax.xaxis.get_major_locator().set_params(integer=True)
+    loss_ax.grid(axis="y", color="#eeeeee")
+    error_ax.set_ylim(-0.03, 1.03)
+    error_ax.set_ylabel("rule error, share of constrained positions", color=WRONG)
+    error_ax.tick_params(axis="y", colors=WRONG)
+    error_ax.spines["right"].set(visible=True, color=WRONG)
+    if step != run.steps[-1]:
+        loss_ax.axvline(step, color=INK, linewidth=1)
+        early = step < steps[last] / 2
+        loss_ax.annotate(
+            f"step {step:,}", (step, 0.5), xycoords=("data", "axes fraction"), textcoords="offset points",
+            xytext=(4 if early else -4, 0), ha="left" if early else "right", va="center",
+        )
+    fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.62 / SIZE[1]), ncols=4)
+    for x, text, color in ((0.75, RULE_ERROR, WRONG), (5.15, GENERATED_RULE_ERROR, GENERATED)):
+        fig.text(
+            x / SIZE[0], 0.8 / SIZE[1], textwrap.fill(text, 66), va="top", fontsize=8, color=color,
+            linespacing=1.4,
+        )
+    loss_ax.spines["left"].set_color(GREY)

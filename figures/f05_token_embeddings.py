@@ -1,0 +1,63 @@
+"""The embeddings: what the model knows of a token and of a position before it computes anything."""
+
+from itertools import combinations
+
+import numpy as np
+
+from figures.planes import position_plane, sum_plane, token_plane
+from figures.style import (
+    FAMILIES, family, family_legend, heatmap, panel, position_colors, title, token_colors,
+)
+
+SIZE = (10, 8.2)
+
+
+def group_distances(W_token, vocabulary):
+    """({(a, b): distance of the families' means}, {family: root mean square distance from its mean})."""
+    groups = {
+        name: W_token[[family(token) == name for token in vocabulary]] for name in FAMILIES
+    }
+    groups = {name: rows for name, rows in groups.items() if len(rows)}
+    apart = {
+        (a, b): float(np.linalg.norm(groups[a].mean(axis=0) - groups[b].mean(axis=0)))
+        for a, b in combinations(groups, 2)
+    }
+    spread = {
+        name: float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
+        for name, rows in groups.items() if len(rows) > 1
+    }
+    return apart, spread
+
+
+def draw(fig, run, step):
+    """Above the matrices, below the same as points."""
+    params, vocabulary = run.params(step), run.vocabulary
+    V, C = params.W_token.shape
+    T = len(params.W_pos)
+    apart, spread = group_distances(params.W_token, vocabulary)
+    title(
+        fig, f"Embeddings of {run.config.name} at step {step:,}",
+        "distance of mean token embeddings: " + ", ".join(f"{a}–{b} {d:.2f}" for (a, b), d in apart.items())
+        + "\nspread (rms) around the mean: " + ", ".join(f"{name} {s:.2f}" for name, s in spread.items()),
+    )
+    colors = token_colors(vocabulary)
+    dims = [f"dim {c}" for c in range(C)] if C <= 4 else [str(c) for c in range(C)]
+    left = heatmap(panel(fig, 0.55, 4.35, 1.85, 2.7), params.W_token, vocabulary, dims, "value", colors)
+    middle = heatmap(
+        panel(fig, 3.7, 4.35, 1.85, 2.7), params.W_pos, [f"p{t}" for t in range(T)], dims, "value",
+        position_colors(T),
+    )
+    total = params.W_token[:, :1] + params.W_pos[:, 0]
+    right = heatmap(
+        panel(fig, 6.65, 4.35, 2.6, 2.7), total, vocabulary, [f"p{t}" for t in range(T)], "value", colors
+    )
+    left.axes.set_title(f"W_token ({V} × {C})")
+    middle.axes.set_title(f"W_pos ({T} × {C})")
+    right.axes.set_title(f"token + position, dim 0 ({V} × {T})")
+    planes = [panel(fig, x, 0.75, 2.65, 2.65) for x in (0.55, 3.85, 7.15)]
+    token_plane(planes[0], params, vocabulary)
+    position_plane(planes[1], params)
+    sum_plane(planes[2], params, vocabulary, 7.5, each=False)
+    for ax, text in zip(planes, ("tokens", "positions", f"token + position (p{T - 1} labelled)"), strict=True):
+        ax.set_title(text)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)

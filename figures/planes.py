@@ -1,0 +1,84 @@
+"""Scatter plots of token, position and token-at-position embeddings."""
+
+import numpy as np
+
+from figures.labels import add_labels_beside, at_position
+from figures.style import FAMILIES, GREY, family, plane_of, position_colors, set_plane, token_colors
+
+
+def sums(params):
+    """Every token at every position: (V*T, C), position fastest."""
+    return (params.W_token[:, None] + params.W_pos).reshape(-1, params.W_token.shape[1])
+
+
+def scatter_tokens(ax, points, tokens, colors, size):
+    """Mark points by token: colours one each, marker by family; `size` is the marker's width in points."""
+    for name, marker in FAMILIES.items():
+        chosen = np.array([family(token) == name for token in tokens])
+        if chosen.any():
+            ax.scatter(
+                *points[chosen].T, s=size**2, marker=marker, c=colors[chosen], linewidths=0, label=name,
+                zorder=3,
+            )
+
+
+def close_groups(ax, points, keys, within=4):
+    """Indices of points in groups: those of one key within so many typographic points of the group's first."""
+    places = ax.transData.transform(points) * 72 / ax.figure.dpi
+    keys = np.asarray(keys)
+    left = np.ones(len(points), bool)
+    groups = []
+    for i in range(len(points)):
+        if left[i]:
+            near = np.hypot(*(places - places[i]).T) < within
+            groups.append(np.flatnonzero(left & near & (keys == keys[i])))
+            left[groups[-1]] = False
+    return groups
+
+
+def label_tokens(ax, points, tokens, positions, colors, size, marker, others):
+    """Label tokens at positions (None: without one); those of a family too close to tell apart share one."""
+    keys = [f"{position} {family(token)}" for token, position in zip(tokens, positions, strict=True)]
+    groups = close_groups(ax, points, keys)
+    joined = [",".join(tokens[i] for i in group) for group in groups]
+    if positions[0] is not None:
+        joined = [
+            at_position(text, positions[group[0]]) for text, group in zip(joined, groups, strict=True)
+        ]
+    middles = np.array([points[group].mean(axis=0) for group in groups])
+    shades = np.array([colors[group].mean(axis=0) for group in groups])
+    add_labels_beside(ax, middles, joined, shades, size, marker / 2, others)
+
+
+def token_plane(ax, params, vocabulary, size=9, marker=4):
+    """One labelled point a token."""
+    points, names = plane_of(params.W_token)
+    set_plane(ax, points, names)
+    colors = token_colors(vocabulary)
+    scatter_tokens(ax, points, vocabulary, colors, marker)
+    label_tokens(ax, points, vocabulary, [None] * len(points), colors, size, marker, points)
+
+
+def position_plane(ax, params, size=9, marker=4):
+    """One labelled point a position, joined in order."""
+    points, names = plane_of(params.W_pos)
+    set_plane(ax, points, names)
+    colors = position_colors(len(points))
+    ax.plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    ax.scatter(*points.T, s=marker**2, c=colors, linewidths=0, zorder=3)
+    add_labels_beside(ax, points, [f"p{t}" for t in range(len(points))], colors, size, marker / 2)
+
+
+def sum_plane(ax, params, vocabulary, size, marker=3, each=True):
+    """One point a token and position; all are labelled (8₇), or those at the last position only."""
+    points, names = plane_of(sums(params))
+    T = len(params.W_pos)
+    set_plane(ax, points, names)
+    tokens = [token for token in vocabulary for _ in range(T)]
+    colors = np.repeat(token_colors(vocabulary), T, axis=0)
+    scatter_tokens(ax, points, tokens, colors, marker)
+    chosen = slice(None) if each else slice(T - 1, None, T)
+    positions = list(range(T)) * len(vocabulary)
+    label_tokens(
+        ax, points[chosen], tokens[chosen], positions[chosen], colors[chosen], size, marker, points
+    )

@@ -1,0 +1,293 @@
+"""The figures: what their artists show is what the run holds, in every shape of model."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import train_run
+from matplotlib.collections import PathCollection, QuadMesh
+from PIL import Image
+
+from figures.draw import draw_all, draw_figure, figure_names, make_figure
+from figures.f01_architecture_overview import shape_text
+from figures.f05_token_embeddings import group_distances
+from figures.labels import at_position, free_places, label_widths
+from figures.planes import close_groups, sums
+from figures.style import CORRECT, RC, WRONG, plane_of, token_colors
+from scratchformer.data import judge_sequence
+from scratchformer.names import TABLE
+from scratchformer.train import GENERATED_RULE_ERROR, RULE_ERROR
+
+FIRST_SIX = [
+    "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
+    "05_token_embeddings", "06_embedding_scatter",
+]
+SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train_run(tmp_path_factory.mktemp("figures") / "tiny", *SHORT)
+
+
+@pytest.fixture(scope="module", params=[
+    ("model.n_embd=4", "model.num_heads=2"), ("data.numbers=20", "model.block_size=3"),
+    ("model.n_embd=1", "model.head_size=1", "data.operators=[]", "model.use_residual=false"),
+    ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "training.dtype='float32'"),
+    ("data.operators=['+', '-']", "model.embedding_std=0.000001"),
+], ids=" ".join)
+def odd_run(request, tmp_path_factory):
+    return train_run(tmp_path_factory.mktemp("figures") / "odd", *SHORT, *request.param)
+
+
+def figure(run, step, number):
+    with matplotlib.rc_context(RC):
+        return make_figure(run, step, FIRST_SIX[number - 1])
+
+
+def texts(fig):
+    return [text.get_text() for text in fig.findobj(matplotlib.text.Text)]
+
+
+def labels(ax):
+    return [artist for artist in ax.collections if hasattr(artist, "texts")]
+
+
+def markers(ax):
+    """Offsets of the markers, in the order drawn."""
+    return np.concatenate([
+        artist.get_offsets() for artist in ax.collections
+        if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
+    ])
+
+
+def by_rows(points):
+    return points[np.lexsort(np.asarray(points).T)]
+
+
+def test_names_are_the_modules():
+    assert figure_names()[:6] == FIRST_SIX
+
+
+def test_architecture_states_every_live_shape(run):
+    shown = texts(figure(run, 4, 1))
+    cache = run.forward(4, run.data.train_windows[:8, :-1])
+    for name, array in (run.params(4)._asdict() | cache._asdict()).items():
+        if name in ("use_residual", "W_o"):
+            assert name not in shown
+        else:
+            assert name in shown
+            assert shape_text(TABLE[name].dims, np.shape(array)) in shown
+    assert shape_text("B H T T", (8, 1, 8, 8)) == "(B, H, T, T) = (8, 1, 8, 8)"
+    assert "V = 12" in shown and "F = 32" in shown
+
+
+def test_architecture_follows_the_model(odd_run):
+    shown = texts(figure(odd_run, 4, 1))
+    assert ("W_o" in shown) == (odd_run.params(4).W_o.size > 0)
+    assert ("residual\nconnection" in shown) == odd_run.config.model.use_residual
+    assert ("residual\nconnection\noff" in shown) != odd_run.config.model.use_residual
+
+
+def test_learning_curve_is_the_history(run):
+    fig = figure(run, 4, 2)
+    lines = {line.get_label(): line for ax in fig.axes for line in ax.lines}
+    for label, column in (
+        ("loss, training windows", "train_loss"), ("loss, held-out windows", "held_out_loss"),
+        ("rule error", "rule_error"), ("generated rule error", "generated_rule_error"),
+    ):
+        np.testing.assert_array_equal(lines[label].get_xdata(), run.history["step"])
+        np.testing.assert_array_equal(lines[label].get_ydata(), run.history[column])
+    assert lines["rule error"].get_linestyle() == "--"
+    assert lines["generated rule error"].get_linestyle() == ":"
+    caption = " ".join(" ".join(texts(fig)).split())
+    assert RULE_ERROR in caption and GENERATED_RULE_ERROR in caption
+    assert f"rule error {run.history['rule_error'][-1]:.1%}" in caption
+    assert "step 2" not in texts(fig) and "step 2" in texts(figure(run, 2, 2))
+
+
+def check_cells(ax, run, sequences, context):
+    mesh = next(artist for artist in ax.collections if isinstance(artist, QuadMesh))
+    grid = mesh.get_array().reshape(len(sequences), -1)
+    right, judged = 0, 0
+    for row, sequence in zip(grid, sequences, strict=True):
+        verdict = judge_sequence(run.rule, run.data.vocabulary, sequence, context or len(sequence))
+        np.testing.assert_array_equal(row.compressed(), verdict)
+        right, judged = right + (verdict == 1).sum(), judged + (verdict >= 0).sum()
+    written = {}
+    for artist in labels(ax):
+        for (x, y), text in zip(artist.get_offsets(), artist.texts, strict=True):
+            written[int(y), int(x)] = written.get((int(y), int(x)), "") + text
+    marks = {-1: "", 0: "✗", 1: "✓"}
+    for (row, t), text in written.items():
+        assert text == run.vocabulary[sequences[row][t]] + marks[grid[row, t]]
+    assert len(written) == sum(map(len, sequences))
+    mesh.update_scalarmappable()
+    for value, color in ((0, WRONG), (1, CORRECT)):
+        expected = matplotlib.colors.to_rgba(color)
+        for shown in mesh.get_facecolors().reshape(*grid.shape, 4)[grid.filled(-2) == value]:
+            assert tuple(shown) == expected
+    return f"{right:,} of {judged:,} constrained tokens correct"
+
+
+def test_training_data_cells(run):
+    fig = figure(run, 4, 3)
+    check_cells(fig.axes[0], run, run.data.train_sequences[:6], None)
+    verdicts = np.concatenate([
+        judge_sequence(run.rule, run.data.vocabulary, sequence, len(sequence))
+        for sequence in run.data.train_sequences
+    ])
+    count = (verdicts >= 0).sum()
+    assert any(f"{count} of {count} constrained tokens correct (100.0%)" in text for text in texts(fig))
+
+
+def test_generated_cells(run):
+    fig = figure(run, 4, 4)
+    for ax, step in zip(fig.axes, (0, 4), strict=True):
+        counts = check_cells(ax, run, run.generate(step, 6, 40), run.config.model.block_size)
+        assert counts in ax.get_title(loc="left")
+
+
+def test_embeddings_are_the_parameters(run):
+    params = run.params(4)
+    fig = figure(run, 4, 5)
+    images = [ax.images[0] for ax in fig.axes if ax.images]
+    total = params.W_token[:, 0, None] + params.W_pos[:, 0]
+    for image, values in zip(images, (params.W_token, params.W_pos, total), strict=True):
+        np.testing.assert_array_equal(image.get_array(), values)
+        assert image.norm.vmin == -image.norm.vmax == -np.abs(values).max()
+    cells = labels(images[0].axes)[0]
+    assert [float(text.replace("−", "-")) for text in cells.texts] == [
+        float(f"{value:.2f}") for value in params.W_token.ravel()
+    ]
+    shown = " ".join(texts(fig))
+    even = params.W_token[0:11:2].mean(axis=0)
+    odd = params.W_token[1:11:2].mean(axis=0)
+    assert f"even–odd {np.linalg.norm(even - odd):.2f}" in shown
+    assert f"even–operator {np.linalg.norm(even - params.W_token[11]):.2f}" in shown
+
+
+@pytest.mark.parametrize("number", [5, 6])
+def test_planes_show_the_embeddings(run, number):
+    params = run.params(4)
+    planes = [ax for ax in figure(run, 4, number).axes if ax.get_xlabel() == "dim 0"]
+    expected = (params.W_token, params.W_pos, sums(params))
+    for ax, points in zip(planes, expected, strict=True):
+        np.testing.assert_array_equal(by_rows(markers(ax)), by_rows(points))
+        assert ax.get_aspect() == 1
+        xlim, ylim = ax.get_xlim(), ax.get_ylim()
+        assert (points.min(axis=0) > (xlim[0], ylim[0])).all()
+        assert (points.max(axis=0) < (xlim[1], ylim[1])).all()
+    assert sums(params)[8 * 5 + 3] == pytest.approx(params.W_token[5] + params.W_pos[3])
+    tokens = ",".join(labels(planes[0])[0].texts).split(",")
+    assert sorted(tokens) == sorted(run.vocabulary)
+
+
+def test_a_token_has_one_color(run):
+    fig = figure(run, 4, 5)
+    ticks = [tick.get_color() for tick in fig.axes[0].get_yticklabels()]
+    colors = token_colors(run.vocabulary)
+    np.testing.assert_array_equal(ticks, colors)
+    assert len({tuple(color) for color in colors}) == len(colors)
+    plane = next(ax for ax in fig.axes if ax.get_title() == "tokens")
+    even = plane.collections[0]
+    np.testing.assert_array_equal(even.get_offsets(), run.params(4).W_token[0:11:2])
+    np.testing.assert_allclose(even.get_facecolors()[:, :3], colors[0:11:2])
+
+
+@pytest.mark.parametrize("step", [0, 4])
+@pytest.mark.parametrize("name", FIRST_SIX)
+def test_draws_every_model(odd_run, name, step, tmp_path):
+    draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.size[0] == 400
+
+
+@pytest.mark.parametrize("format", ["png", "svg", "pdf"])
+def test_same_bytes_each_time(run, tmp_path, format):
+    files = []
+    for folder in ("a", "b"):
+        times = draw_all(run, 4, FIRST_SIX[4:], tmp_path / folder, format, 50)
+        assert list(times) == FIRST_SIX[4:]
+        files.append([(tmp_path / folder / f"{name}.{format}").read_bytes() for name in FIRST_SIX[4:]])
+    assert files[0] == files[1]
+
+
+def test_settings_stay_as_they_were(run, tmp_path):
+    before = dict(matplotlib.rcParams)
+    draw_figure(run, 4, FIRST_SIX[1], tmp_path, dpi=40)
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_no_text_is_clipped_or_covers_another(run, number):
+    with matplotlib.rc_context(RC):
+        fig = make_figure(run, 4, FIRST_SIX[number - 1])
+        fig.savefig(io.BytesIO(), dpi=fig.dpi)
+        boxes = [
+            (text.get_text(), text.get_window_extent()) for text in fig.findobj(matplotlib.text.Text)
+            if text.get_visible() and text.get_text().strip() and not is_hidden_tick(text)
+        ]
+    width, height = fig.bbox.size
+    for text, box in boxes:
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+    for i, (text, box) in enumerate(boxes):
+        for other, another in boxes[:i]:
+            inside = min(box.x1, another.x1) - max(box.x0, another.x0)
+            up = min(box.y1, another.y1) - max(box.y0, another.y0)
+            assert inside < 1 or up < 1.5, (text, other)
+
+
+def is_hidden_tick(text):
+    """Whether a text belongs to a tick outside the limits of its axis: matplotlib does not draw it."""
+    ax = text.axes
+    if ax is None:
+        return False
+    for axis, limits, place in ((ax.xaxis, ax.get_xlim(), 0), (ax.yaxis, ax.get_ylim(), 1)):
+        for tick in axis.get_major_ticks():
+            if text in (tick.label1, tick.label2):
+                low, high = sorted(limits)
+                return not low <= text.get_position()[place] <= high
+    return False
+
+
+def test_labels_find_free_places():
+    rng = np.random.default_rng(0)
+    anchors = np.concatenate([rng.normal(300, 4, (20, 2)), rng.uniform(50, 550, (40, 2))])
+    widths = rng.uniform(8, 16, 60)
+    centres = free_places(anchors, widths, 8.0, np.array([0, 0, 600, 600]), 2.0, anchors)
+    apart = np.abs(centres[:, None] - centres)
+    clear = (apart[..., 0] >= (widths[:, None] + widths) / 2) | (apart[..., 1] >= 8)
+    assert clear[~np.eye(60, dtype=bool)].all()
+    from_marker = np.abs(centres[:, None] - anchors)
+    assert ((from_marker[..., 0] >= widths[:, None] / 2 + 2) | (from_marker[..., 1] >= 4 + 2)).all()
+
+
+def test_label_texts():
+    assert at_position("8", 7) == "8₇" and at_position("+", 12) == "+₁₂"
+    assert label_widths(["11111", "1"], 10).argmax() == 0
+    assert label_widths(["8"], 20) == pytest.approx(2 * label_widths(["8"], 10))
+
+
+def test_close_points_share_a_group_only_within_their_key():
+    ax = matplotlib.figure.Figure((2, 2)).add_axes((0, 0, 1, 1), xlim=(0, 144), ylim=(0, 144))
+    points = np.array([[10.0, 10], [11, 10], [11, 11], [100, 100]])
+    assert [group.tolist() for group in close_groups(ax, points, ["a", "a", "b", "a"])] == [[0, 1], [2], [3]]
+
+
+def test_plane_of_more_dimensions_keeps_the_largest_axes():
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(40, 4)) * (0.1, 5, 1, 0.1)
+    plane, names = plane_of(points)
+    assert abs(np.corrcoef(plane[:, 0], points[:, 1])[0, 1]) > 0.99
+    share = plane[:, 0].var() / points.var(axis=0).sum()
+    assert names[0] == f"principal axis 1 ({share:.0%} of variance)"
+    assert plane_of(points[:1])[0].tolist() == [[0, 0]]
+
+
+def test_group_distances_by_hand():
+    W = np.array([[0.0, 0], [4, 0], [2, 0], [4, 0], [1, 3]])
+    apart, spread = group_distances(W, ("0", "1", "2", "3", "+"))
+    assert apart == {("even", "odd"): 3, ("even", "operator"): 3, ("odd", "operator"): pytest.approx(18**0.5)}
+    assert spread == {"even": 1, "odd": 0}
