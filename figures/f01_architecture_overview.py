@@ -114,11 +114,11 @@ def between(start, end):
     return (x + right * width / 2, y), (to_x - right * to_width / 2, to_y)
 
 
-def arrow(ax, points, color="#56616c", width=1.1, dashed=False):
+def arrow(ax, points, color="#56616c", width=1.1):
     """An arrow along points."""
     ax.add_patch(FancyArrowPatch(
         path=Path(points), arrowstyle="-|>", mutation_scale=8, color=color, linewidth=width,
-        linestyle=(0, (3, 2)) if dashed else "-", capstyle="butt", joinstyle="miter", zorder=2,
+        capstyle="butt", joinstyle="miter", zorder=2,
     ))
 
 
@@ -145,14 +145,14 @@ def draw_stream(ax, use_residual):
         y = PLACES[branch][1]
         is_sum = use_residual or start == "token_embed"
         below, above = PLACES[end][1] + TALL / 2, PLACES[start][1] - TALL / 2
-        arrow(ax, ((3.17, y), (TRUNK + 0.16 if is_sum else TRUNK, y)))
-        if is_sum:
+        if not is_sum:
+            arrow(ax, ((3.17, y), (TRUNK, y), (TRUNK, below)))
+        else:
+            arrow(ax, ((3.17, y), (TRUNK + 0.16, y)))
             arrow(ax, ((TRUNK, above), (TRUNK, y + 0.16)), STREAM, 2.4)
             arrow(ax, ((TRUNK, y - 0.16), (TRUNK, below)), STREAM, 2.4)
-            ax.add_patch(Circle((TRUNK, y), 0.15, facecolor="white", edgecolor=STREAM, linewidth=1.6, zorder=3))
-            ax.text(TRUNK, y - 0.01, "+", ha="center", va="center_baseline", fontsize=13, color=STREAM, zorder=4)
-        else:
-            arrow(ax, ((TRUNK, y), (TRUNK, below)), STREAM, 2.4)
+            ax.add_patch(Circle((TRUNK, y), 0.15, fc="white", ec=STREAM, linewidth=1.6, zorder=3))
+            ax.plot(TRUNK, y, marker="+", markersize=8, color=STREAM, markeredgewidth=1.4, zorder=4)
         if start != "token_embed":
             text = "residual\nconnection" if use_residual else "residual\nconnection\noff"
             ax.text(TRUNK - 0.2, (above + y) / 2 + 0.1, text, ha="right", va="center", fontsize=8,

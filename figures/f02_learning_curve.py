@@ -19,13 +19,16 @@ def draw(fig, run, step):
         fig, f"Learning curve of {run.config.name}",
         f"after {steps[last]:,.0f} steps: loss {history['train_loss'][last]:.3f} on training, "
         f"{history['held_out_loss'][last]:.3f} on held-out windows; "
-        f"rule error {history['rule_error'][last]:.1%}, generated {history['generated_rule_error'][last]:.1%}",
+        f"rule error {history['rule_error'][last]:.1%}, "
+        f"generated {history['generated_rule_error'][last]:.1%}",
     )
-    loss_ax = panel(fig, 0.75, 1.35, 8.45, 3.1)
+    loss_ax = panel(fig, 0.75, 1.35, 8.45, 2.97)
     error_ax = loss_ax.twinx()
     many = len(steps) > 30
     lines = [
-        *loss_ax.plot(steps, history["train_loss"], color=TRAIN, linewidth=2.4, label="loss, training windows"),
+        *loss_ax.plot(
+            steps, history["train_loss"], color=TRAIN, linewidth=2.4, label="loss, training windows",
+        ),
         *loss_ax.plot(
             steps, history["held_out_loss"], color=HELD_OUT, linewidth=1.1,
             marker="" if many else ".", label="loss, held-out windows",
@@ -50,12 +53,8 @@ def draw(fig, run, step):
     error_ax.spines["right"].set(visible=True, color=WRONG)
     if step != run.steps[-1]:
         loss_ax.axvline(step, color=INK, linewidth=1)
-        early = step < steps[last] / 2
-        loss_ax.annotate(
-            f"step {step:,}", (step, 0.5), xycoords=("data", "axes fraction"), textcoords="offset points",
-            xytext=(4 if early else -4, 0), ha="left" if early else "right", va="center",
-        )
-    fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.62 / SIZE[1]), ncols=4)
+        loss_ax.text(step, 1.01, f"step {step:,}", transform=loss_ax.get_xaxis_transform(), ha="center")
+    fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.65 / SIZE[1]), ncols=4)
     for x, text, color in ((0.75, RULE_ERROR, WRONG), (5.15, GENERATED_RULE_ERROR, GENERATED)):
         fig.text(
             x / SIZE[0], 0.8 / SIZE[1], textwrap.fill(text, 66), va="top", fontsize=8, color=color,

@@ -1,32 +1,9 @@
 """The embeddings: what the model knows of a token and of a position before it computes anything."""
 
-from itertools import combinations
-
-import numpy as np
-
-from figures.planes import position_plane, sum_plane, token_plane
-from figures.style import (
-    FAMILIES, family, family_legend, heatmap, panel, position_colors, title, token_colors,
-)
+from figures.planes import group_distances, position_plane, sum_plane, token_plane
+from figures.style import family_legend, heatmap, panel, position_colors, title, token_colors
 
 SIZE = (10, 8.2)
-
-
-def group_distances(W_token, vocabulary):
-    """({(a, b): distance of the families' means}, {family: root mean square distance from its mean})."""
-    groups = {
-        name: W_token[[family(token) == name for token in vocabulary]] for name in FAMILIES
-    }
-    groups = {name: rows for name, rows in groups.items() if len(rows)}
-    apart = {
-        (a, b): float(np.linalg.norm(groups[a].mean(axis=0) - groups[b].mean(axis=0)))
-        for a, b in combinations(groups, 2)
-    }
-    spread = {
-        name: float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
-        for name, rows in groups.items() if len(rows) > 1
-    }
-    return apart, spread
 
 
 def draw(fig, run, step):
@@ -54,10 +31,11 @@ def draw(fig, run, step):
     left.axes.set_title(f"W_token ({V} × {C})")
     middle.axes.set_title(f"W_pos ({T} × {C})")
     right.axes.set_title(f"token + position, dim 0 ({V} × {T})")
-    planes = [panel(fig, x, 0.75, 2.65, 2.65) for x in (0.55, 3.85, 7.15)]
+    planes = [panel(fig, x, 0.75, 2.6, 2.6) for x in (0.68, 3.96, 7.24)]
     token_plane(planes[0], params, vocabulary)
     position_plane(planes[1], params)
     sum_plane(planes[2], params, vocabulary, 7.5, each=False)
-    for ax, text in zip(planes, ("tokens", "positions", f"token + position (p{T - 1} labelled)"), strict=True):
-        ax.set_title(text)
+    planes[0].set_title("tokens")
+    planes[1].set_title("positions")
+    planes[2].set_title(f"token + position (p{T - 1} labelled)")
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)

@@ -48,7 +48,8 @@ def add_labels(ax, points, texts, colors, size, bold=False, zorder=5):
     labels = PathCollection(
         [outline(text, bold)[0] for text in texts], sizes=[size**2],
         offsets=points, offset_transform=ax.transData, facecolors=colors, edgecolors="face",
-        linewidths=0.2, transform=IdentityTransform(), zorder=zorder,
+        linewidths=0.2, transform=IdentityTransform(), snap=False,
+        zorder=zorder,
     )
     labels.texts = list(texts)
     ax.add_collection(labels, autolim=False)

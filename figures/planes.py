@@ -1,4 +1,6 @@
-"""Scatter plots of token, position and token-at-position embeddings."""
+"""The geometry of token, position and token-at-position embeddings, as numbers and as scatter plots."""
+
+from itertools import combinations
 
 import numpy as np
 
@@ -9,6 +11,21 @@ from figures.style import FAMILIES, GREY, family, plane_of, position_colors, set
 def sums(params):
     """Every token at every position: (V*T, C), position fastest."""
     return (params.W_token[:, None] + params.W_pos).reshape(-1, params.W_token.shape[1])
+
+
+def group_distances(W_token, vocabulary):
+    """({(a, b): distance of the families' means}, {family: root mean square distance from its mean})."""
+    groups = {name: W_token[[family(token) == name for token in vocabulary]] for name in FAMILIES}
+    groups = {name: rows for name, rows in groups.items() if len(rows)}
+    apart = {
+        (a, b): float(np.linalg.norm(groups[a].mean(axis=0) - groups[b].mean(axis=0)))
+        for a, b in combinations(groups, 2)
+    }
+    spread = {
+        name: float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
+        for name, rows in groups.items() if len(rows) > 1
+    }
+    return apart, spread
 
 
 def scatter_tokens(ax, points, tokens, colors, size):
@@ -23,7 +40,7 @@ def scatter_tokens(ax, points, tokens, colors, size):
 
 
 def close_groups(ax, points, keys, within=4):
-    """Indices of points in groups: those of one key within so many typographic points of the group's first."""
+    """Indices of points in groups: of one key, and within so many typographic points of the first."""
     places = ax.transData.transform(points) * 72 / ax.figure.dpi
     keys = np.asarray(keys)
     left = np.ones(len(points), bool)

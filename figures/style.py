@@ -5,6 +5,7 @@ Positions and sizes of axes are in inches from the figure's lower left corner.
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgb
+from matplotlib.lines import Line2D
 
 from figures.labels import add_labels, label_widths
 
@@ -135,7 +136,7 @@ def plane_of(points):
     sizes = np.pad(sizes, (0, max(0, 2 - len(sizes))))
     axes = axes[:2]
     axes = axes * np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
-    shares = sizes[:2] ** 2 / max((sizes**2).sum(), 1e-300)
+    shares = sizes[:2] ** 2 / ((sizes**2).sum() or 1)
     return centred @ axes.T, tuple(
         f"principal axis {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)
     )
@@ -159,8 +160,6 @@ def set_plane(ax, points, names, margin=0.09):
 
 def family_legend(fig, vocabulary, x, y):
     """A legend of the token families that there are, centred at (x, y) inches."""
-    from matplotlib.lines import Line2D
-
     present = [name for name in FAMILIES if name in set(map(family, vocabulary))]
     handles = [
         Line2D([], [], linestyle="", marker=FAMILIES[name], color=SHADES[name](0.5), markersize=6, label=name)

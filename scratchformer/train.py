@@ -10,6 +10,7 @@ from scratchformer.config import Model
 from scratchformer.data import allowed_next, judge_sequence, make_data
 from scratchformer.jit import compile_in_child, jit
 from scratchformer.model import (
+    backward,
     backward_pass,
     empty_cache,
     forward,
@@ -17,6 +18,7 @@ from scratchformer.model import (
     parameter_shapes,
     unflatten,
 )
+from scratchformer.names import ACTIVATION_NAMES
 from scratchformer.rules import RULES
 
 RULE_ERROR = (
@@ -214,7 +216,11 @@ def compile_backward(dtype):
     """Have the backward pass compiled for a dtype, by one call on a model as small as can be."""
     shapes = parameter_shapes(Model(n_embd=1, head_size=1, block_size=1, ffn_mult=1), 2)
     params = unflatten(np.zeros(sum(prod(shape) for shape in shapes.values()), dtype), shapes)
-    backward(params, forward(params, [[0]], [[0]]))
+    token = np.zeros((1, 1), np.int64)
+    cache = empty_cache(params, token, token, True)
+    for name in ACTIVATION_NAMES:
+        getattr(cache, name)[...] = 1
+    backward(params, cache)
 
 
 def next_multiple(step, interval):

@@ -4,8 +4,10 @@ from conftest import TINY, run_cli, train_run
 
 from scratchformer.config import load_config
 from scratchformer.data import allowed_next
-from scratchformer.model import forward
-from scratchformer.train import Diverged, Judge, count_wrong, learning_rates, prepare, train
+from scratchformer.model import backward, backward_pass, forward
+from scratchformer.train import (
+    Diverged, Judge, compile_backward, count_wrong, learning_rates, prepare, train,
+)
 
 
 def snapshots(run):
@@ -119,3 +121,13 @@ def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
         pass
     wrong, constrained, _ = run.held_out(run.steps[-1])
     assert wrong / constrained < 0.01
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_the_child_compiles_is_what_training_calls(tiny_run, dtype):
+    compile_backward(dtype)
+    signatures = len(backward_pass.signatures)
+    theta = tiny_run.params(20)
+    params = type(theta)(*(array.astype(dtype) for array in theta))
+    backward(params, forward(params, [[1, 2, 3]], [[2, 3, 4]]))
+    assert len(backward_pass.signatures) == signatures
