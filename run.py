@@ -1,6 +1,7 @@
 """scratchformer's command line: train a tiny transformer on a rule and draw everything in it."""
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -66,6 +67,9 @@ def main(argv=None):
     except Diverged as error:
         return fail(f"training diverged {error}; the snapshots before are kept. A lower "
                     f"training.learning_rate may help (it is {config.training.learning_rate})", 1)
+    except BrokenPipeError:             # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         return fail(f"cannot write: {error}", 2)
     except KeyboardInterrupt:
@@ -163,6 +167,7 @@ def train(run, args):
     from scratchformer.progress import Progress
     from scratchformer.run_folder import RunError
 
+    gc.freeze()                         # what the imports made stays: no need to look through it again
     config = run.config
     resumable = run.holds(config) and (run.checkpoints / "state.npz").is_file()
     if args.resume and not resumable:
@@ -214,7 +219,8 @@ def summarize(run, step, plots, train_seconds, draw_seconds, times):
     print(f"generated rule error {bad / max(judged, 1):.2%} ({bad} of {judged} constrained tokens wrong)")
     error = wrong / max(constrained, 1)
     verdict = "rule learned" if error <= 0.01 else "rule NOT learned"
-    print(f"{verdict}: held-out rule error {error:.2%} ({wrong} of {constrained} constrained positions wrong)")
+    count = f"{wrong} of {constrained} constrained positions wrong"
+    print(f"{verdict}: held-out rule error {error:.2%} ({count})")
     robust = f"{run.config.name}_robust"
     if error > 0.01 and robust in config_names():
         print(f"a recipe that learns it: python run.py {robust}")

@@ -67,9 +67,12 @@ def generate_sequence(rule, vocabulary, length, operator_probability, rng):
 
 def cut_windows(sequences, block_size):
     """Every stretch of block_size + 1 tokens that lies within one sequence: (N, block_size + 1)."""
-    return np.concatenate([
-        np.lib.stride_tricks.sliding_window_view(sequence, block_size + 1) for sequence in sequences
+    ends = np.cumsum([len(sequence) for sequence in sequences])
+    starts = np.concatenate([
+        np.arange(end - len(sequence), end - block_size)
+        for sequence, end in zip(sequences, ends, strict=True)
     ])
+    return np.concatenate(sequences)[starts[:, None] + np.arange(block_size + 1)]
 
 
 def allowed_next(rule, vocabulary, windows):

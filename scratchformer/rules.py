@@ -14,7 +14,7 @@ def plus_last_even(history):
     if history[-1] != "+":
         return None
     for token in reversed(history):
-        if token != "+" and token % 2 == 0:
+        if isinstance(token, int) and token % 2 == 0:
             return {token}
     return None
 

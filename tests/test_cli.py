@@ -169,3 +169,11 @@ def test_progress_on_a_terminal_only():
     from scratchformer.progress import Progress
 
     assert not Progress().on
+
+
+def test_a_reader_who_leaves_early(out):
+    process = subprocess.Popen(
+        [sys.executable, REPO / "run.py", "--list"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 0

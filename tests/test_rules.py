@@ -14,6 +14,7 @@ from scratchformer.rules import RULES
         ([1, 3, "+"], None),
         ([2, "+", 2], None),
         ([2], None),
+        ([2, "-", "+"], {2}),                       # another operator is no number
     ],
 )
 def test_plus_last_even(history, allowed):
