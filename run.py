@@ -57,11 +57,12 @@ def main(argv=None):
 
     try:
         if args.list:
-            return list_configs()
-        config = load_config(args.config, args.overrides)
-        if args.gradcheck:
-            return check_gradients(config)
-        return train_and_draw(args, config)
+            code = list_configs()
+        else:
+            config = load_config(args.config, args.overrides)
+            code = check_gradients(config) if args.gradcheck else train_and_draw(args, config)
+        sys.stdout.flush()
+        return code
     except (ConfigError, RunError) as error:
         return fail(error, 2)
     except Diverged as error:

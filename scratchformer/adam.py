@@ -18,8 +18,8 @@ def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilo
 
     theta, gradient, m, v: (P,)
     """
-    correction1 = 1 - beta1**step
-    correction2 = 1 - beta2**step
+    correction1 = 1 - beta1 ** float(step)      # of a float, so that compiled and plain round alike
+    correction2 = 1 - beta2 ** float(step)
     for i in range(len(theta)):
         m[i] = beta1 * m[i] + (1 - beta1) * gradient[i]
         v[i] = beta2 * v[i] + (1 - beta2) * gradient[i] * gradient[i]

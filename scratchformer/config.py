@@ -66,7 +66,7 @@ class Training:
     epsilon: float = number(1e-8, 0, 1, above=True)
     checkpoint_every: int = number(100, 1, 100_000_000)
     eval_every: int = number(200, 1, 100_000_000)
-    eval_windows: int = number(500, 1, 1_000_000)  # how many windows a loss is measured on
+    eval_windows: int = number(400, 1, 1_000_000)  # how many windows a loss is measured on
     seed: int = number(0, 0, 2**63 - 1)
     dtype: str = choice("float64", ["float64", "float32"])
 

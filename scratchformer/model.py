@@ -53,6 +53,18 @@ def backward(params, cache):
     return dparams, dcache
 
 
+def landscape(params, points, use_residual=True):
+    """What the model would predict if `resid_mid` lay at each of the points: (N, C) -> probs (N, V).
+
+    The rest of the forward pass from there: feed-forward layer, residual connection, LM head.
+    """
+    tokens = np.zeros((1, len(points)), np.int64)
+    cache = empty_cache(params, tokens, tokens, use_residual)
+    cache.resid_mid[0] = points
+    forward_from_resid_mid(params, cache)
+    return cache.probs[0]
+
+
 @jit
 def forward_pass(params, cache):
     """Fill every activation of the cache from its inputs."""
@@ -64,6 +76,12 @@ def forward_pass(params, cache):
         cache.q, cache.k, cache.v, cache.scores, cache.attention, cache.mixed, cache.attn_out,
     )
     residual_forward(cache.embed, cache.attn_out, cache.use_residual, cache.resid_mid)
+    forward_from_resid_mid(params, cache)
+
+
+@jit
+def forward_from_resid_mid(params, cache):
+    """The second half of the forward pass, from `resid_mid` on."""
     feed_forward_forward(
         cache.resid_mid, params.W_in, params.b_in, params.W_out, params.b_out,
         cache.ffn_pre, cache.ffn_hidden, cache.ffn_out,

@@ -21,7 +21,8 @@ from scratchformer.names import ACTIVATION_NAMES
 
 MODULES = ("linear", "embedding", "attention", "feed_forward", "lm_head", "adam", "model")
 WATCHED = (
-    "forward_pass", "embedding_forward", "attention_forward", "feed_forward_forward", "lm_head_forward",
+    "forward_pass", "forward_from_resid_mid", "embedding_forward", "attention_forward",
+    "feed_forward_forward", "lm_head_forward",
 )
 
 

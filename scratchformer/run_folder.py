@@ -19,7 +19,7 @@ import numpy as np
 
 from scratchformer.config import load_config, to_toml
 from scratchformer.data import allowed_next
-from scratchformer.model import forward, parameter_shapes, unflatten
+from scratchformer.model import forward, landscape, parameter_shapes, unflatten
 from scratchformer.rules import RULES
 from scratchformer.train import HISTORY_COLUMNS, State, count_wrong, prepare
 
@@ -179,6 +179,40 @@ class Run:
     def forward(self, step, tokens, targets=None):
         """The Cache of a saved step's model for (B, T) token ids."""
         return forward(self.params(step), tokens, targets, self.config.model.use_residual)
+
+    def grid(self, step):
+        """The Cache of every token at every position: row i is token i over and over, (V, T).
+
+        Its embed, q, k and v are those of each (token, position) pair, whatever the context.
+        """
+        V, T = len(self.vocabulary), self.config.model.block_size
+        return self.forward(step, np.repeat(np.arange(V)[:, None], T, axis=1))
+
+    def landscape(self, step, points):
+        """Probability of each next token if `resid_mid` lay at each of the points: (N, C) -> (N, V)."""
+        return landscape(self.params(step), points, self.config.model.use_residual)
+
+    @cached_property
+    def demos(self):
+        """Three sequences to follow through the model: list of (T,) token ids.
+
+        The first is 10 + 10 6 + 6 4 8 where the vocabulary has its tokens and the window its length.
+        The others are the first held-out windows with just two constrained positions, three or more
+        apart, whose answers differ; where there are too few, the ones with most answers.
+        """
+        ids = {token: i for i, token in enumerate(self.data.vocabulary)}
+        classic = [10, "+", 10, 6, "+", 6, 4, 8]
+        fits = set(classic) <= set(ids) and len(classic) <= self.config.model.block_size
+        demos = [np.array([ids[token] for token in classic])] if fits else []
+        windows = self.data.held_out_windows[:, :-1]
+        allowed = allowed_next(self.rule, self.data.vocabulary, windows)
+        answers = []                    # how many different answers a window has, and whether it is plain
+        for window in allowed:
+            (where,) = window.any(axis=-1).nonzero()
+            different = len(np.unique(window[where], axis=0))
+            answers.append((len(where) == different == 2 and where[1] - where[0] >= 3, different))
+        order = sorted(range(len(windows)), key=lambda n: answers[n], reverse=True)
+        return demos + [windows[n] for n in order[: 3 - len(demos)]]
 
     def generate(self, step, count, length):
         """`count` sequences sampled from a saved step's model, the same at every call: (count, length)."""

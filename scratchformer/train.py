@@ -55,7 +55,7 @@ class Judge:
     So two evaluations differ by the model alone.
     """
 
-    sequences, length = 32, 24          # sampled at each evaluation
+    sequences, length = 64, 12          # sampled at each evaluation
 
     def __init__(self, config, data, rng):
         self.use_residual = config.model.use_residual

@@ -4,7 +4,7 @@ from conftest import make_params, small_cases
 from hypothesis import given
 
 from scratchformer.config import Model
-from scratchformer.model import backward, forward, parameter_shapes, unflatten
+from scratchformer.model import backward, forward, landscape, parameter_shapes, unflatten
 from scratchformer.names import ACTIVATIONS, PARAMETERS, TABLE
 
 
@@ -112,3 +112,11 @@ def test_print_shows_the_table():
         assert name in text and TABLE[name].meaning in text
     assert "1x1x3x3" in text and f"{cache.scores.max():.4g}" in text
     assert "W_unembed" in str(params) and "2x5" in str(params)
+
+
+@given(small_cases())
+def test_landscape_is_the_second_half_of_the_forward_pass(case):
+    params, tokens, targets, use_residual = case
+    cache = forward(params, tokens, targets, use_residual)
+    for resid_mid, probs in zip(cache.resid_mid, cache.probs, strict=True):
+        np.testing.assert_allclose(landscape(params, resid_mid, use_residual), probs, rtol=1e-12)

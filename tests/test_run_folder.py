@@ -86,3 +86,27 @@ def test_history_matches_the_columns(tiny_run):
     assert list(tiny_run.history) == [
         "step", "train_loss", "held_out_loss", "rule_error", "generated_rule_error",
     ]
+
+
+def test_grid_holds_what_each_token_at_each_position_is_in_any_context(tiny_run):
+    grid = tiny_run.grid(20)
+    tokens = tiny_run.data.held_out_windows[:1, :-1]
+    cache = tiny_run.forward(20, tokens)
+    for t, token in enumerate(tokens[0]):
+        np.testing.assert_allclose(grid.embed[token, t], cache.embed[0, t])
+        np.testing.assert_allclose(grid.k[token, :, t], cache.k[0, :, t], rtol=1e-12)
+
+
+def test_demos(tiny_run):
+    vocabulary = tiny_run.vocabulary
+    first, *others = ([vocabulary[i] for i in demo] for demo in tiny_run.demos)
+    assert first == "10 + 10 6 + 6 4 8".split()
+    assert len(others) == 2
+    held_out = tiny_run.data.held_out_windows[:, :-1].tolist()
+    for demo, tokens in zip(tiny_run.demos[1:], others, strict=True):
+        assert demo.tolist() in held_out and tokens.count("+") >= 2
+
+
+def test_demos_of_a_small_vocabulary_and_window(tmp_path):
+    run = train_run(tmp_path / "run", "training.steps=1", "data.numbers=4", "model.block_size=3")
+    assert [len(demo) for demo in run.demos] == [3, 3, 3]
