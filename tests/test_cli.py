@@ -171,9 +171,9 @@ def test_progress_on_a_terminal_only():
     assert not Progress().on
 
 
-def test_a_reader_who_leaves_early(out):
-    process = subprocess.Popen(
-        [sys.executable, REPO / "run.py", "--list"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )
-    process.stdout.close()
-    assert process.stderr.read() == b"" and process.wait() == 0
+def test_a_reader_who_leaves_early():
+    command = [sys.executable, REPO / "run.py", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
