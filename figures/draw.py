@@ -7,6 +7,7 @@ import importlib
 import io
 import multiprocessing
 import os
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -70,7 +71,8 @@ def can_fork():
 
 
 def share_run(run):
-    """Keep the run that this worker process draws from."""
+    """Keep the run that this worker process draws from; Ctrl-C is for its parent to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     globals()["shared_run"] = run
 
 

@@ -1,3 +1,4 @@
+import os
 import re
 import shlex
 import signal
@@ -146,6 +147,20 @@ def test_interrupted_and_resumed_ends_with_the_same_bits(kill, tmp_path):
         name = whole.snapshot_path(step).name
         assert (checkpoints / name).read_bytes() == whole.snapshot_path(step).read_bytes()
     assert not list(checkpoints.glob(".*.tmp"))
+
+
+def test_ctrl_c_while_drawing(out):
+    plots = out / "plus_last_even" / "plots" / "step_000010"
+    process = subprocess.Popen(
+        [sys.executable, REPO / "run.py", "plus_last_even", "--visualize", "--step", "10", "--out", out],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )
+    while not plots.exists() and process.poll() is None:
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)               # as a terminal does: to the workers as well
+    stderr = process.communicate()[1]
+    assert process.returncode == 130 and "Traceback" not in stderr, stderr
+    assert not [path for path in plots.iterdir() if path.suffix == ".tmp"]
 
 
 def test_the_debugger_recipe_of_the_readme(tmp_path):
