@@ -1,0 +1,105 @@
+"""One sequence among all embeddings: which rows it picks, and where it starts out on the plane."""
+
+import numpy as np
+from matplotlib.collections import PatchCollection
+from matplotlib.patches import Rectangle
+
+from figures.f13_qk_attention import backdrop, common_plane, flat, row_labels
+from figures.labels import add_labels_beside, at_position
+from figures.planes import scatter_tokens
+from figures.style import (
+    GREY, INK, family, family_legend, heatmap, panel, position_colors, set_plane, title, token_colors,
+)
+
+SIZE = (12, 9.2)
+
+
+def draw(fig, run, step):
+    """Above the matrices with the sequence's cells framed, below the same as points."""
+    params, grid, tokens = run.params(step), run.grid(step), run.demos[0]
+    cache = run.forward(step, tokens[None])
+    embed, labels = cache.embed[0], row_labels(run, cache)
+    T, C = embed.shape
+    shown = " ".join(labels[:24]) + (" …" if T > 24 else "")
+    title(
+        fig, f"The sequence {shown} in the embeddings of {run.config.name} at step {step:,}",
+        describe(embed, labels) + "\nframed: what the sequence picks; grey: all there is; "
+        f"{at_position(labels[-1], T - 1)} is token {labels[-1]} at position {T - 1}",
+    )
+    colors, shades = token_colors(run.vocabulary), position_colors(grid.embed.shape[1])
+    places = [f"p{t}" for t in range(len(shades))]
+    across = places if len(places) <= 9 else [name if t % 3 == 0 else "" for t, name in enumerate(places)]
+    dims = [f"dim {c}" for c in range(C)] if C <= 2 else [str(c) for c in range(C)]
+    marked = [at_position(label, t) for t, label in enumerate(labels)]
+    maps = (
+        (0.5, 1.3, params.W_token, run.vocabulary, dims, colors, "token embeddings"),
+        (3.1, 1.3, params.W_pos, places, dims, shades, "position embeddings"),
+        (5.7, 2.3, grid.embed[:, :, 0], run.vocabulary, across, colors, "token + position, dim 0"),
+        (9.5, 1.3, embed, marked, dims, colors[tokens], "the sequence's sums"),
+    )
+    axes = []
+    for left, width, values, rows, columns, row_colors, name in maps:
+        axes.append(panel(fig, left, 5.05, width, 2.9))
+        heatmap(axes[-1], values, rows, columns, "value", row_colors)
+        axes[-1].set_title(name)
+    frame(axes[0], [(token, 0) for token in np.unique(tokens)], C)
+    frame(axes[1], [(t, 0) for t in range(T)], C)
+    frame(axes[2], [(token, t) for t, token in enumerate(tokens)], 1)
+    planes = [panel(fig, left, 0.8, 3.4, 3.4) for left in (0.6, 4.5, 8.4)]
+    used = np.unique(tokens)
+    names = [run.vocabulary[token] for token in used]
+    token_panel(planes[0], params.W_token, used, names, colors[used])
+    place_panel(planes[1], params.W_pos, places[:T], shades[:T])
+    (back, points), axis_names = common_plane([flat(grid.embed), embed])
+    set_plane(planes[2], np.concatenate([back, points]), axis_names)
+    backdrop(planes[2], back)
+    planes[2].plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    scatter_tokens(planes[2], points, labels, colors[tokens], 6)
+    add_labels_beside(planes[2], points, marked, colors[tokens], 10, 3, points)
+    planes[2].set_title("the sequence among all sums, joined in order")
+    family_legend(fig, run.vocabulary, SIZE[0] / 2, 0.16)
+
+
+def describe(embed, labels):
+    """How far the sequence's operators lie from its numbers, in words."""
+    operator = np.array([family(label) == "operator" for label in labels])
+    if not operator.any() or operator.all():
+        return f"mean length of its {len(labels)} embeddings {np.linalg.norm(embed, axis=-1).mean():.2f}"
+    apart = np.linalg.norm(embed[operator][:, None] - embed[~operator], axis=-1).mean()
+    count = int((~operator).sum())
+    text = f"mean distance of its operators from its numbers {apart:.2f}"
+    if count > 1:
+        among = np.linalg.norm(embed[~operator][:, None] - embed[~operator], axis=-1).sum()
+        text += f", of its numbers from one another {among / (count * (count - 1)):.2f}"
+    return text
+
+
+def frame(ax, cells, width):
+    """Frame cells of a heat map, each from (row, column) on so many columns wide."""
+    boxes = [Rectangle((column - 0.5, row - 0.5), width, 1) for row, column in cells]
+    ax.add_collection(
+        PatchCollection(boxes, facecolors="none", edgecolors=INK, linewidths=1.4, clip_on=False, zorder=6),
+        autolim=False,
+    )
+
+
+def token_panel(ax, W_token, used, names, colors):
+    """The sequence's tokens among all tokens."""
+    (points,), axis_names = common_plane([W_token])
+    set_plane(ax, points, axis_names)
+    backdrop(ax, points)
+    scatter_tokens(ax, points[used], names, colors, 6)
+    add_labels_beside(ax, points[used], names, colors, 10, 3, points)
+    ax.set_title("its tokens among all tokens")
+
+
+def place_panel(ax, W_pos, names, colors):
+    """The sequence's positions among all positions."""
+    (points,), axis_names = common_plane([W_pos])
+    set_plane(ax, points, axis_names)
+    backdrop(ax, points)
+    used = points[: len(names)]
+    ax.plot(*used.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    ax.scatter(*used.T, s=36, c=colors, linewidths=0, zorder=3)
+    add_labels_beside(ax, used, names, colors, 10, 3, points)
+    ax.set_title("positions, joined in order")

@@ -1,0 +1,80 @@
+"""What attention brings in three sequences: the values read, and their mixture at each position."""
+
+import numpy as np
+
+from figures.f13_qk_attention import (
+    MARKS, ROWS, TALL, attention_map, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend,
+    marker, rings, row_labels, show_plane, vector_map, verdicts,
+)
+from figures.labels import add_labels_beside, at_position
+from figures.style import INK, PALE, V, panel, title
+from scratchformer.data import allowed_next
+
+SIZE = (12, 10.4)
+MIXED = "#7a3f9d"
+
+
+def draw(fig, run, step):
+    """One row a sequence: attention, values, their mixture, and the latter two on one plane."""
+    caches = demo_caches(run, step)
+    H = run.config.model.num_heads
+    head = f", head 1 of {H}" if H > 1 else ""
+    title(
+        fig, f"Values and what attention makes of them in {run.config.name} at step {step:,}{head}",
+        reading(run, step),
+    )
+    background = flat(run.grid(step).v[:, 0])
+    vectors = [part[0, 0] for cache in caches for part in (cache.v, cache.mixed)]
+    (back, *points), names = common_plane([background, *vectors])
+    everything = np.concatenate([back, *points])
+    limit = largest([cache.v[0, 0] for cache in caches])
+    for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
+        labels, state = row_labels(run, cache), verdicts(run, cache)
+        header(fig, bottom, run, cache, state)
+        image = attention_map(fig, 0.75, bottom, cache, labels)
+        if not row:
+            bar(fig, image, "share read, all rows")
+        v, mixed = cache.v[0, 0], cache.mixed[0, 0]
+        vector_map(panel(fig, 3.5, bottom, 0.9, TALL), v, labels, limit, "value v")
+        image = vector_map(panel(fig, 4.6, bottom, 0.9, TALL), mixed, [], limit, "attention @ v")
+        if not row:
+            bar(fig, image, "value, all rows")
+        texts = [at_position(label, t) for t, label in enumerate(labels)]
+        marked = [text + MARKS[int(s)] for text, s in zip(texts, state, strict=True)]
+        for left, name, shown, shape, color, beside in (
+            (6.95, "values", points[2 * row], "o", V, texts),
+            (9.65, "attention @ v", points[2 * row + 1], "s", MIXED, marked),
+        ):
+            ax = panel(fig, left, bottom, TALL, TALL)
+            show_plane(ax, everything, names)
+            backdrop(ax, back)
+            ax.scatter(*shown.T, s=14, marker=shape, c=color, linewidths=0, zorder=3)
+            if shape == "s":
+                rings(ax, shown[state >= 0])
+            add_labels_beside(ax, shown, beside, [color] * len(shown), 8, 4.6, shown)
+            ax.set_title(name)
+    ringed = marker("o", INK, "where the rule says what comes next (✓ model right, ✗ wrong)")
+    ringed.set(markerfacecolor="none", markersize=9)
+    legend(fig, [
+        marker("o", V, "value"), marker("s", MIXED, "attention @ v"),
+        marker("o", PALE, "every value there is"), ringed,
+    ])
+
+
+def reading(run, step):
+    """How close the mixture comes to the one value that is read most, in words."""
+    windows = run.data.held_out_windows[:, :-1]
+    chosen = allowed_next(run.rule, run.data.vocabulary, windows).any(axis=-1)
+    if not chosen.any():
+        return "the rule constrains no position of the held-out windows"
+    cache = run.forward(step, windows)
+    attention, v, mixed = cache.attention[:, 0], cache.v[:, 0], cache.mixed[:, 0]
+    most = attention.argmax(axis=-1)
+    read = np.take_along_axis(v, most[..., None], axis=1)
+    distance = np.linalg.norm(mixed - read, axis=-1)[chosen].mean()
+    length = np.linalg.norm(read, axis=-1)[chosen].mean()
+    return (
+        f"at constrained positions of held-out windows the key read most gets "
+        f"{attention.max(axis=-1)[chosen].mean():.1%} of attention; "
+        f"attention @ v lies {distance:.2f} from its value (length {length:.2f})"
+    )

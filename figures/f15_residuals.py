@@ -1,0 +1,98 @@
+"""The residual stream in three sequences: where a position was, what attention adds, where it lies then."""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from figures.f13_qk_attention import (
+    MARKS, ROWS, TALL, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend, marker,
+    row_labels, show_plane, vector_map, verdicts,
+)
+from figures.labels import add_labels_beside, at_position
+from figures.planes import scatter_tokens
+from figures.style import FAMILIES, GREY, WRONG, family, panel, title, token_colors
+from scratchformer.data import allowed_next
+
+SIZE = (12, 10.4)
+SIDE = 1.75                             # of a plane, in inches
+ARROWS = {1: "#1b7f3b", 0: WRONG, -1: GREY}
+
+
+def draw(fig, run, step):
+    """One row a sequence: three matrices, then the same as points, and arrows from first to last."""
+    caches = demo_caches(run, step)
+    final = "embed + attn_out" if run.config.model.use_residual else "attn_out: no residual connection"
+    title(
+        fig, f"The residual stream of {run.config.name} at step {step:,}: resid_mid = {final}",
+        shift_lengths(run, step),
+    )
+    parts = [part[0] for cache in caches for part in (cache.embed, cache.attn_out, cache.resid_mid)]
+    (back, *points), names = common_plane([flat(run.grid(step).embed), *parts])
+    stream = np.concatenate([back, *points[0::3], *points[2::3]])
+    added = np.concatenate(points[1::3])
+    limit = largest(parts)
+    for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
+        labels, state = row_labels(run, cache), verdicts(run, cache)
+        header(fig, bottom, run, cache, state)
+        image = matrices(fig, bottom, cache, labels, limit)
+        if not row:
+            bar(fig, image, "value, all rows")
+        colors = token_colors(run.vocabulary)[cache.tokens[0]]
+        embed, attn_out, resid_mid = points[3 * row : 3 * row + 3]
+        planes = [panel(fig, 4.05 + 2.03 * i, bottom + TALL - SIDE, SIDE, SIDE) for i in range(4)]
+        for ax, extent in zip(planes, (stream, added, stream, stream), strict=True):
+            show_plane(ax, extent, names)
+            ax.tick_params(labelsize=7, pad=2)
+            ax.set_ylabel("")
+            ax.xaxis.label.set_size(7.5)
+        planes[0].set_ylabel(names[1], fontsize=7.5, labelpad=1)
+        backdrop(planes[0], back)
+        mark(planes[0], embed, labels, colors, "embed")
+        mark(planes[1], attn_out, labels, colors, "attn_out")
+        arrows(planes[2], embed, resid_mid, labels, state)
+        mark(planes[3], resid_mid, labels, colors, "resid_mid")
+    shapes = [
+        marker(shape, GREY, name) for name, shape in FAMILIES.items()
+        if name in set(map(family, run.vocabulary))
+    ]
+    meanings = ((1, "✓ prediction follows the rule"), (0, "✗ breaks it"), (-1, "the rule says nothing"))
+    legend(fig, shapes + [Line2D([], [], color=ARROWS[s], linewidth=2, label=text) for s, text in meanings])
+
+
+def shift_lengths(run, step):
+    """Mean length of what attention adds, where the rule says what comes next and elsewhere, in words."""
+    windows = run.data.held_out_windows[:, :-1]
+    chosen = allowed_next(run.rule, run.data.vocabulary, windows).any(axis=-1)
+    lengths = np.linalg.norm(run.forward(step, windows).attn_out, axis=-1)
+    parts = [
+        f"{lengths[which].mean():.2f} at the {which.sum():,} {name} positions"
+        for name, which in (("constrained", chosen), ("unconstrained", ~chosen)) if which.any()
+    ]
+    return "mean length of attn_out in held-out windows: " + ", ".join(parts)
+
+
+def matrices(fig, bottom, cache, labels, limit):
+    """embed, attn_out and resid_mid on one scale."""
+    for i, name in enumerate(("embed", "attn_out", "resid_mid")):
+        ax = panel(fig, 0.42 + 0.82 * i, bottom, 0.74, TALL)
+        image = vector_map(ax, getattr(cache, name)[0], [] if i else labels, limit, name)
+    return image
+
+
+def mark(ax, points, labels, colors, name):
+    """The sequence's positions as points, labelled with token and position."""
+    scatter_tokens(ax, points, labels, colors, 4)
+    texts = [at_position(label, t) for t, label in enumerate(labels)]
+    add_labels_beside(ax, points, texts, colors, 8, 2.5, points)
+    ax.set_title(name)
+
+
+def arrows(ax, start, end, labels, state):
+    """From where each position was to where attention puts it; colours and marks say what comes of it."""
+    colors = [ARROWS[int(s)] for s in state]
+    ax.quiver(
+        *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, color=colors, width=0.012,
+        headwidth=3.5, headlength=4, headaxislength=3.6, zorder=3,
+    )
+    texts = [at_position(label, t) + MARKS[int(state[t])] for t, label in enumerate(labels)]
+    add_labels_beside(ax, end, texts, colors, 8, 2.5, np.concatenate([start, end]))
+    ax.set_title("embed → resid_mid")

@@ -1,0 +1,171 @@
+"""The landscape figures: their backgrounds and points are what the run holds, in every shape of model."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import train_run
+from matplotlib.collections import PathCollection
+from PIL import Image
+
+from figures.draw import draw_figure, make_figure
+from figures.landscapes import GRID, WINDOWS, lands_right, plane_grid, sample, square_box
+from figures.style import RC, token_colors
+from scratchformer.data import allowed_next
+
+EMBEDDINGS, REACHED = "07_output_probs_embed", "11_probability_heatmap_with_values"
+SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
+
+
+@pytest.fixture(scope="module", params=[
+    ("model.n_embd=4", "model.num_heads=2"),
+    ("data.numbers=20", "model.block_size=3", "model.use_residual=false"),
+    ("model.num_heads=2", "data.operators=[]", "model.embedding_std=0.000001"),
+    ("model.n_embd=1", "model.head_size=1", "model.block_size=1", "data.numbers=2"),
+], ids=" ".join)
+def odd_run(request, tmp_path_factory):
+    return train_run(tmp_path_factory.mktemp("figures") / "odd", *SHORT, *request.param)
+
+
+def figure(run, step, name):
+    with matplotlib.rc_context(RC):
+        return make_figure(run, step, name)
+
+
+def panels(fig):
+    return [ax for ax in fig.axes if ax.images]
+
+
+def texts(fig):
+    return " ".join(text.get_text() for text in fig.findobj(matplotlib.text.Text))
+
+
+@pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
+@pytest.mark.parametrize("step", [0, 20])
+def test_backgrounds_are_the_landscape(tiny_run, step, name):
+    axes = panels(figure(tiny_run, step, name))
+    assert len(axes) == len(tiny_run.vocabulary) == 12
+    for token, ax in enumerate(axes):
+        (image,) = ax.images
+        assert ax.get_title().startswith(f"P(next = {tiny_run.vocabulary[token]})\n")
+        assert (image.norm.vmin, image.norm.vmax, image.cmap.name) == (0, 1, "viridis")
+        probs = tiny_run.landscape(step, plane_grid(image.get_extent()))
+        np.testing.assert_array_equal(image.get_array(), probs[:, token].reshape(GRID, GRID))
+        assert (*ax.get_xlim(), *ax.get_ylim()) == tuple(image.get_extent())
+        assert ax.get_aspect() == 1
+
+
+def test_landscape_is_the_rest_of_the_forward_pass(tiny_run):
+    cache = tiny_run.forward(20, tiny_run.data.held_out_windows[:1, :-1])
+    np.testing.assert_allclose(tiny_run.landscape(20, cache.resid_mid[0]), cache.probs[0], rtol=1e-12)
+
+
+def test_embeddings_are_the_grid(tiny_run):
+    grid = tiny_run.grid(20)
+    fig = figure(tiny_run, 20, EMBEDDINGS)
+    likeliest = tiny_run.landscape(20, grid.embed.reshape(-1, 2)).argmax(axis=1)
+    families = [range(0, 11, 2), range(1, 11, 2), [11]]
+    for token, ax in enumerate(panels(fig)):
+        assert f"likeliest at {(likeliest == token).sum()} of 96 points" in ax.get_title()
+        markers = [
+            artist for artist in ax.collections
+            if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
+        ]
+        for artist, members in zip(markers, families, strict=True):
+            np.testing.assert_array_equal(artist.get_offsets(), grid.embed[members].reshape(-1, 2))
+            colors = np.repeat(token_colors(tiny_run.vocabulary)[members], 8, axis=0)
+            np.testing.assert_allclose(artist.get_facecolors()[:, :3], colors)
+        (labels,) = [artist for artist in ax.collections if hasattr(artist, "texts")]
+        assert sorted(",".join(labels.texts).split(",")) == sorted(tiny_run.vocabulary)
+    most = np.bincount(likeliest).argmax()
+    assert f"{tiny_run.vocabulary[most]} at {(likeliest == most).sum()}" in texts(fig)
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_reached_points_are_resid_mid(tiny_run, step):
+    windows = tiny_run.data.held_out_windows[:, :-1]
+    cache = tiny_run.forward(step, windows)
+    allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
+    right = lands_right(cache, allowed)
+    fig = figure(tiny_run, step, REACHED)
+    wrong, constrained, _ = tiny_run.held_out(step)
+    assert f"{constrained - wrong:,} of {constrained:,} constrained positions of all held-out" in texts(fig)
+    for token, ax in enumerate(panels(fig)):
+        lines = {line.get_label(): line.get_xydata() for line in ax.lines}
+        answer = allowed[..., token]
+        shown = sample(cache.resid_mid)
+        np.testing.assert_array_equal(lines["other"], shown[~sample(answer)])
+        np.testing.assert_array_equal(lines["right"], shown[sample(answer) & sample(right)])
+        np.testing.assert_array_equal(lines["wrong"], cache.resid_mid[answer & ~right])
+        expected = f"{(answer & right).sum()} of {answer.sum()} answers right"
+        assert ax.get_title().split("\n")[1] == (expected if answer.any() else "never an answer")
+
+
+def test_right_is_where_the_likeliest_token_is_allowed(tiny_run):
+    windows = tiny_run.data.held_out_windows[:, :-1]
+    cache = tiny_run.forward(0, windows)
+    allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
+    right = lands_right(cache, allowed)
+    for n, t in np.argwhere(allowed.any(axis=-1))[:50]:
+        assert right[n, t] == allowed[n, t, cache.probs[n, t].argmax()]
+    assert not right[~allowed.any(axis=-1)].any()
+
+
+def test_box_and_grid_by_hand():
+    assert square_box(np.array([[0.0, 2], [10, 4]])) == pytest.approx((-0.4, 10.4, -2.4, 8.4))
+    points = plane_grid((0, GRID, 100, 100 + GRID))
+    assert points[0].tolist() == [0.5, 100.5] and points[1].tolist() == [1.5, 100.5]
+    assert points[GRID].tolist() == [0.5, 101.5] and len(points) == GRID**2
+
+
+def test_sample_is_spread_and_bounded():
+    for count in (1, WINDOWS, WINDOWS + 1, 10 * WINDOWS + 3):
+        chosen = sample(np.arange(count))
+        assert chosen[0] == 0 and len(chosen) <= WINDOWS and len(set(np.diff(chosen))) <= 1
+
+
+@pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
+@pytest.mark.parametrize("step", [0, 4])
+def test_draws_every_model(odd_run, step, name, tmp_path):
+    draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.size == (400, 360)
+    fig = figure(odd_run, step, name)
+    plane = odd_run.config.model.n_embd == 2
+    assert len(panels(fig)) == plane * len(odd_run.vocabulary)
+    assert ("the landscape is left out" in texts(fig)) != plane
+
+
+@pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
+def test_no_text_is_clipped_or_covers_another(tiny_run, name, monkeypatch):
+    check_texts(tiny_run, name, monkeypatch)
+
+
+@pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
+def test_no_text_is_clipped_or_covers_another_in_any_model(odd_run, name, monkeypatch):
+    check_texts(odd_run, name, monkeypatch)
+
+
+def check_texts(run, name, monkeypatch):
+    drawn = {}
+    draw = matplotlib.text.Text.draw
+
+    def record(text, renderer):
+        if text.get_visible() and text.get_text().strip():
+            drawn[text] = text.get_window_extent(renderer)
+        draw(text, renderer)
+
+    monkeypatch.setattr(matplotlib.text.Text, "draw", record)
+    with matplotlib.rc_context(RC):
+        fig = make_figure(run, run.steps[-1], name)
+        fig.savefig(io.BytesIO(), dpi=fig.dpi)
+    width, height = fig.bbox.size
+    boxes = [(text.get_text(), box) for text, box in drawn.items()]
+    assert len(boxes) >= 3
+    for i, (text, box) in enumerate(boxes):
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+        for other, another in boxes[:i]:
+            across = min(box.x1, another.x1) - max(box.x0, another.x0)
+            up = min(box.y1, another.y1) - max(box.y0, another.y0)
+            assert across < 1 or up < 1.5, (text, other)

@@ -1,0 +1,232 @@
+"""The figures that follow single sequences: what they show is what the caches hold."""
+
+import warnings
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import train_run
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgb
+from matplotlib.quiver import Quiver
+from PIL import Image
+
+from figures.draw import draw_figure, make_figure
+from figures.f13_qk_attention import row_labels, verdicts
+from figures.f15_residuals import ARROWS
+from figures.labels import at_position
+from figures.style import RC, K, Q, V
+from scratchformer.data import allowed_next
+
+NAMES = ["12_sequence_embeddings", "13_qk_attention", "14_value_output", "15_residuals"]
+SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
+ODD = [
+    ("model.n_embd=4", "model.num_heads=2"), ("data.numbers=20", "model.block_size=3"),
+    ("model.n_embd=1", "model.head_size=1", "data.operators=[]", "model.use_residual=false"),
+    ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
+]
+
+
+@pytest.fixture(scope="module", params=ODD, ids=" ".join)
+def odd_run(request, tmp_path_factory):
+    return train_run(tmp_path_factory.mktemp("sequences") / "odd", *SHORT, *request.param)
+
+
+def figure(run, step, number):
+    with matplotlib.rc_context(RC):
+        return make_figure(run, step, NAMES[number - 12])
+
+
+def texts(fig):
+    return [text.get_text() for text in fig.findobj(matplotlib.text.Text)]
+
+
+def named(fig, title):
+    """Panels of that title, top to bottom."""
+    return [ax for ax in fig.axes if ax.get_title() == title]
+
+
+def images(fig, title):
+    return [ax.images[0].get_array() for ax in named(fig, title) if ax.images]
+
+
+def points(ax, color):
+    """Offsets of the filled markers of one colour."""
+    return np.concatenate([
+        artist.get_offsets() for artist in ax.collections
+        if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
+        and len(artist.get_facecolors()) == 1 and tuple(artist.get_facecolors()[0][:3]) == to_rgb(color)
+    ])
+
+
+def written(ax):
+    return {text for artist in ax.collections if hasattr(artist, "texts") for text in artist.texts}
+
+
+def caches(run, step):
+    return [run.forward(step, tokens[None]) for tokens in run.demos]
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_sequence_among_the_embeddings(tiny_run, step):
+    fig = figure(tiny_run, step, 12)
+    params, (cache, *_) = tiny_run.params(step), caches(tiny_run, step)
+    for title, values in (
+        ("token embeddings", params.W_token), ("position embeddings", params.W_pos),
+        ("token + position, dim 0", tiny_run.grid(step).embed[:, :, 0]),
+        ("the sequence's sums", cache.embed[0]),
+    ):
+        np.testing.assert_array_equal(images(fig, title)[0], values)
+    (plane,) = named(fig, "the sequence among all sums, joined in order")
+    np.testing.assert_array_equal(plane.lines[-1].get_xydata(), cache.embed[0])
+    labels = row_labels(tiny_run, cache)
+    assert written(plane) == {at_position(label, t) for t, label in enumerate(labels)}
+    operator = np.array([label == "+" for label in labels])
+    embed = cache.embed[0]
+    apart = np.mean([np.linalg.norm(a - b) for a in embed[operator] for b in embed[~operator]])
+    assert any(f"operators from its numbers {apart:.2f}" in text for text in texts(fig))
+
+
+def test_framed_cells_are_the_sequences(tiny_run):
+    (ax,) = named(figure(tiny_run, 20, 12), "token + position, dim 0")
+    frames = next(artist for artist in ax.collections if not hasattr(artist, "texts"))
+    corners = {(int(p.vertices[0, 0] + 0.5), int(p.vertices[0, 1] + 0.5)) for p in frames.get_paths()}
+    assert corners == set(enumerate(tiny_run.demos[0].tolist()))
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_queries_keys_and_attention(tiny_run, step):
+    fig = figure(tiny_run, step, 13)
+    grid = tiny_run.grid(step)
+    for row, cache in enumerate(caches(tiny_run, step)):
+        np.testing.assert_array_equal(images(fig, "query q")[row], cache.q[0, 0])
+        np.testing.assert_array_equal(images(fig, "key k")[row], cache.k[0, 0])
+        np.testing.assert_array_equal(images(fig, "attention")[row], cache.attention[0, 0])
+        scores = images(fig, "scores q·k/√D, masked")[row]
+        np.testing.assert_array_equal(scores.mask, np.triu(np.ones(scores.shape), 1))
+        np.testing.assert_array_equal(scores.compressed(), cache.scores[0, 0][~scores.mask])
+        ticks = [tick.get_text() for tick in named(fig, "attention")[row].get_xticklabels()]
+        assert ticks == row_labels(tiny_run, cache)
+        plane = named(fig, "queries and keys")[row]
+        np.testing.assert_array_equal(points(plane, Q), cache.q[0, 0])
+        np.testing.assert_array_equal(points(plane, K), cache.k[0, 0])
+        back = plane.collections[0].get_offsets()
+        np.testing.assert_array_equal(back, np.concatenate([grid.q.reshape(-1, 2), grid.k.reshape(-1, 2)]))
+        assert plane.get_aspect() == 1
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_values_and_their_mixture(tiny_run, step):
+    fig = figure(tiny_run, step, 14)
+    mixed_planes = [ax for ax in named(fig, "attention @ v") if not ax.images]
+    for row, cache in enumerate(caches(tiny_run, step)):
+        np.testing.assert_array_equal(images(fig, "attention")[row], cache.attention[0, 0])
+        np.testing.assert_array_equal(images(fig, "value v")[row], cache.v[0, 0])
+        np.testing.assert_array_equal(images(fig, "attention @ v")[row], cache.mixed[0, 0])
+        np.testing.assert_array_equal(points(named(fig, "values")[row], V), cache.v[0, 0])
+        np.testing.assert_array_equal(mixed_planes[row].collections[1].get_offsets(), cache.mixed[0, 0])
+        (rings,) = [
+            artist.get_offsets() for artist in mixed_planes[row].collections
+            if isinstance(artist, PathCollection) and not len(artist.get_facecolors())
+        ]
+        np.testing.assert_array_equal(rings, cache.mixed[0, 0][verdicts(tiny_run, cache) >= 0])
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_the_residual_stream(tiny_run, step):
+    fig = figure(tiny_run, step, 15)
+    for row, cache in enumerate(caches(tiny_run, step)):
+        for name in ("embed", "attn_out", "resid_mid"):
+            values = getattr(cache, name)[0]
+            np.testing.assert_array_equal(images(fig, name)[row], values)
+            plane = [ax for ax in named(fig, name) if not ax.images][row]
+            drawn = np.concatenate([
+                artist.get_offsets() for artist in plane.collections[name == "embed":]
+                if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
+            ])
+            assert sorted(drawn.tolist()) == sorted(values.tolist())
+        plane = named(fig, "embed → resid_mid")[row]
+        (arrows,) = [artist for artist in plane.collections if isinstance(artist, Quiver)]
+        np.testing.assert_array_equal(arrows.get_offsets(), cache.embed[0])
+        np.testing.assert_allclose(
+            np.column_stack([arrows.U, arrows.V]), cache.resid_mid[0] - cache.embed[0], atol=1e-6
+        )
+        state = verdicts(tiny_run, cache)
+        np.testing.assert_allclose(
+            arrows.get_facecolors()[:, :3], [to_rgb(ARROWS[int(entry)]) for entry in state]
+        )
+        assert sum("✓" in text for text in written(plane)) == (state == 1).sum()
+        assert sum("✗" in text for text in written(plane)) == (state == 0).sum()
+
+
+def test_lengths_in_the_title_are_those_of_all_windows(tiny_run):
+    windows = tiny_run.data.held_out_windows[:, :-1]
+    chosen = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows).any(axis=-1)
+    attn_out = tiny_run.forward(20, windows).attn_out
+    lengths = np.sqrt((attn_out**2).sum(axis=-1))
+    shown = " ".join(texts(figure(tiny_run, 20, 15)))
+    assert f"{lengths[chosen].mean():.2f} at the {chosen.sum():,} constrained" in shown
+    assert f"{lengths[~chosen].mean():.2f} at the {(~chosen).sum():,} unconstrained" in shown
+
+
+def test_attention_on_answers_is_counted_by_hand(tiny_run):
+    windows = tiny_run.data.held_out_windows[:, :-1]
+    attention = tiny_run.forward(20, windows).attention[:, 0]
+    vocabulary = tiny_run.data.vocabulary
+    shares = []
+    for window, weights in zip(windows, attention, strict=True):
+        tokens = [vocabulary[token] for token in window]
+        for t in range(len(tokens)):
+            allowed = tiny_run.rule(tokens[: t + 1])
+            if allowed is not None:
+                shares.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
+    assert any(f"{np.mean(shares):.1%} of attention goes" in text for text in texts(figure(tiny_run, 20, 13)))
+
+
+def test_verdicts_have_three_states(tiny_run):
+    (cache, *_) = caches(tiny_run, 20)
+    assert row_labels(tiny_run, cache) == ["10", "+", "10", "6", "+", "6", "4", "8"]
+    logits = np.zeros_like(cache.logits)
+    logits[0, 1, 10], logits[0, 4, 9] = 1, 1
+    assert verdicts(tiny_run, cache._replace(logits=logits)).tolist() == [-1, 1, -1, -1, 0, -1, -1, -1]
+
+
+@pytest.mark.parametrize("step", [0, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_every_model(odd_run, name, step, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.size[0] == 480
+
+
+def test_several_heads_say_which_is_shown(tmp_path):
+    run = train_run(tmp_path / "heads", *SHORT, *ODD[0])
+    for number in (13, 14):
+        fig = figure(run, 4, number)
+        assert any("head 1 of 2" in text for text in texts(fig))
+        np.testing.assert_array_equal(images(fig, "attention")[0], caches(run, 4)[0].attention[0, 0])
+
+
+@pytest.mark.parametrize("step", [0, 20])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_is_clipped_or_covers_another(tiny_run, name, step, monkeypatch, tmp_path):
+    drawn = {}
+    draw = matplotlib.text.Text.draw
+
+    def record(text, renderer):
+        if text.get_visible() and text.get_text().strip():
+            drawn[text] = text.get_window_extent(renderer), text.figure.bbox.size
+        draw(text, renderer)
+
+    monkeypatch.setattr(matplotlib.text.Text, "draw", record)
+    draw_figure(tiny_run, step, name, tmp_path, dpi=100)
+    boxes = [(text.get_text(), *place) for text, place in drawn.items()]
+    assert len(boxes) > 10
+    for i, (text, box, (width, height)) in enumerate(boxes):
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+        for other, another, _ in boxes[:i]:
+            across = min(box.x1, another.x1) - max(box.x0, another.x0)
+            up = min(box.y1, another.y1) - max(box.y0, another.y0)
+            assert across < 1 or up < 1.5, (text, other)
