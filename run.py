@@ -202,7 +202,7 @@ def train(run, args):
 def summarize(run, step, plots, train_seconds, draw_seconds, times):
     """Print where the figures are, how long it took, and whether the rule was learned."""
     from scratchformer.config import config_names
-    from scratchformer.train import GENERATED_RULE_ERROR, RULE_ERROR
+    from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
     steps = run.config.training.steps
     wrong, constrained, loss = run.held_out(step)

@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
-from scratchformer.train import GENERATED_RULE_ERROR, RULE_ERROR
+from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
 SIZE = (10, 5.4)
 GENERATED = "#7a3f8f"

@@ -2,9 +2,10 @@
 
 from matplotlib.lines import Line2D
 
-from figures.landscapes import landscape_panels, lands_right, sample
+from figures.landscapes import landscape_panels, sample
 from figures.style import CORRECT, INK, WRONG, title
 from scratchformer.data import allowed_next
+from scratchformer.judge import lands_right
 
 SIZE = (10, 9)
 OTHER = {"marker": "o", "markersize": 1.8, "color": "#b8b8b8", "markeredgewidth": 0}
@@ -17,7 +18,7 @@ def draw(fig, run, step):
     windows = run.data.held_out_windows[:, :-1]
     cache = run.forward(step, windows)
     allowed = allowed_next(run.rule, run.data.vocabulary, windows)
-    right = lands_right(cache, allowed)
+    right = lands_right(cache.logits, allowed)
     total = int(allowed.any(axis=-1).sum())
     result = (
         f"{int(right.sum()):,} of {total:,} constrained positions of all held-out windows land where the "

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from figures.f13_qk_attention import backdrop, common_plane, flat, row_labels
+from figures.sequences import backdrop, common_plane, flat, row_labels
 from figures.labels import add_labels_beside, at_position
 from figures.planes import scatter_tokens
 from figures.style import (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from figures.f13_qk_attention import (
+from figures.sequences import (
     MARKS, ROWS, TALL, attention_map, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend,
     marker, rings, row_labels, show_plane, vector_map, verdicts,
 )

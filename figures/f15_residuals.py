@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.f13_qk_attention import (
+from figures.sequences import (
     MARKS, ROWS, TALL, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend, marker,
     row_labels, show_plane, vector_map, verdicts,
 )

@@ -122,8 +122,3 @@ def halo_labels(ax):
     for artist in ax.collections:
         if hasattr(artist, "texts"):
             artist.set_path_effects(HALO)
-
-
-def lands_right(cache, allowed):
-    """Whether the likeliest next token at each position is allowed: (B, T) bool."""
-    return np.take_along_axis(allowed, cache.probs.argmax(axis=-1)[..., None], axis=-1)[..., 0]

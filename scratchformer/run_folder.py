@@ -19,9 +19,10 @@ import numpy as np
 
 from scratchformer.config import load_config, to_toml
 from scratchformer.data import allowed_next
+from scratchformer.judge import count_wrong
 from scratchformer.model import forward, landscape, parameter_shapes, unflatten
 from scratchformer.rules import RULES
-from scratchformer.train import HISTORY_COLUMNS, State, count_wrong, prepare
+from scratchformer.train import HISTORY_COLUMNS, State, prepare
 
 
 class RunError(Exception):

@@ -1,5 +1,6 @@
 """Shared by the tests: small models of any shape, and tiny runs."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import matplotlib  # noqa: E402
+import matplotlib.figure  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -75,3 +78,26 @@ def run_cli(*args, cwd=REPO, **options):
         [sys.executable, str(REPO / "run.py"), *map(str, args)],
         cwd=cwd, capture_output=True, text=True, timeout=300, **options,
     )
+
+
+def check_texts(fig, monkeypatch, at_least):
+    """Save a figure: at least so many texts are drawn, none is clipped, none covers another."""
+    drawn = {}
+    draw = matplotlib.text.Text.draw
+
+    def record(text, renderer):
+        if text.get_visible() and text.get_text().strip():
+            drawn[text] = text.get_window_extent(renderer)
+        draw(text, renderer)
+
+    monkeypatch.setattr(matplotlib.text.Text, "draw", record)
+    fig.savefig(io.BytesIO(), dpi=fig.dpi)
+    width, height = fig.bbox.size
+    boxes = [(text.get_text(), box) for text, box in drawn.items()]
+    assert len(boxes) >= at_least
+    for i, (text, box) in enumerate(boxes):
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+        for other, another in boxes[:i]:
+            across = min(box.x1, another.x1) - max(box.x0, another.x0)
+            up = min(box.y1, another.y1) - max(box.y0, another.y0)
+            assert across < 1 or up < 1.5, (text, other)

@@ -1,11 +1,9 @@
 """The figures: what their artists show is what the run holds, in every shape of model."""
 
-import io
-
 import matplotlib
 import numpy as np
 import pytest
-from conftest import train_run
+from conftest import check_texts, train_run
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
@@ -16,7 +14,7 @@ from figures.planes import close_groups, group_distances, sums
 from figures.style import CORRECT, RC, WRONG, plane_of, token_colors
 from scratchformer.data import judge_sequence
 from scratchformer.names import TABLE
-from scratchformer.train import GENERATED_RULE_ERROR, RULE_ERROR
+from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
 FIRST_SIX = [
     "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
@@ -222,27 +220,8 @@ def test_settings_stay_as_they_were(run, tmp_path):
 @pytest.mark.parametrize("step", [0, 2, 4])
 @pytest.mark.parametrize("number", range(1, 7))
 def test_no_text_is_clipped_or_covers_another(run, number, step, monkeypatch):
-    drawn = {}
-    draw = matplotlib.text.Text.draw
-
-    def record(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            drawn[text] = text.get_window_extent(renderer)
-        draw(text, renderer)
-
-    monkeypatch.setattr(matplotlib.text.Text, "draw", record)
     with matplotlib.rc_context(RC):
-        fig = make_figure(run, step, FIRST_SIX[number - 1])
-        fig.savefig(io.BytesIO(), dpi=fig.dpi)
-    width, height = fig.bbox.size
-    boxes = [(text.get_text(), box) for text, box in drawn.items()]
-    assert len(boxes) > 10
-    for i, (text, box) in enumerate(boxes):
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
-        for other, another in boxes[:i]:
-            across = min(box.x1, another.x1) - max(box.x0, another.x0)
-            up = min(box.y1, another.y1) - max(box.y0, another.y0)
-            assert across < 1 or up < 1.5, (text, other)
+        check_texts(make_figure(run, step, FIRST_SIX[number - 1]), monkeypatch, 11)
 
 
 def test_labels_find_free_places():

@@ -1,18 +1,17 @@
 """The landscape figures: their backgrounds and points are what the run holds, in every shape of model."""
 
-import io
-
 import matplotlib
 import numpy as np
 import pytest
-from conftest import train_run
+from conftest import check_texts, train_run
 from matplotlib.collections import PathCollection
 from PIL import Image
 
 from figures.draw import draw_figure, make_figure
-from figures.landscapes import GRID, WINDOWS, lands_right, plane_grid, sample, square_box
+from figures.landscapes import GRID, WINDOWS, plane_grid, sample, square_box
 from figures.style import RC, token_colors
 from scratchformer.data import allowed_next
+from scratchformer.judge import lands_right
 
 EMBEDDINGS, REACHED = "07_output_probs_embed", "11_probability_heatmap_with_values"
 SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
@@ -87,7 +86,7 @@ def test_reached_points_are_resid_mid(tiny_run, step):
     windows = tiny_run.data.held_out_windows[:, :-1]
     cache = tiny_run.forward(step, windows)
     allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
-    right = lands_right(cache, allowed)
+    right = lands_right(cache.logits, allowed)
     fig = figure(tiny_run, step, REACHED)
     wrong, constrained, _ = tiny_run.held_out(step)
     assert f"{constrained - wrong:,} of {constrained:,} constrained positions of all held-out" in texts(fig)
@@ -106,7 +105,7 @@ def test_right_is_where_the_likeliest_token_is_allowed(tiny_run):
     windows = tiny_run.data.held_out_windows[:, :-1]
     cache = tiny_run.forward(0, windows)
     allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
-    right = lands_right(cache, allowed)
+    right = lands_right(cache.logits, allowed)
     for n, t in np.argwhere(allowed.any(axis=-1))[:50]:
         assert right[n, t] == allowed[n, t, cache.probs[n, t].argmax()]
     assert not right[~allowed.any(axis=-1)].any()
@@ -139,33 +138,11 @@ def test_draws_every_model(odd_run, step, name, tmp_path):
 
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
 def test_no_text_is_clipped_or_covers_another(tiny_run, name, monkeypatch):
-    check_texts(tiny_run, name, monkeypatch)
+    with matplotlib.rc_context(RC):
+        check_texts(make_figure(tiny_run, tiny_run.steps[-1], name), monkeypatch, 3)
 
 
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
 def test_no_text_is_clipped_or_covers_another_in_any_model(odd_run, name, monkeypatch):
-    check_texts(odd_run, name, monkeypatch)
-
-
-def check_texts(run, name, monkeypatch):
-    drawn = {}
-    draw = matplotlib.text.Text.draw
-
-    def record(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            drawn[text] = text.get_window_extent(renderer)
-        draw(text, renderer)
-
-    monkeypatch.setattr(matplotlib.text.Text, "draw", record)
     with matplotlib.rc_context(RC):
-        fig = make_figure(run, run.steps[-1], name)
-        fig.savefig(io.BytesIO(), dpi=fig.dpi)
-    width, height = fig.bbox.size
-    boxes = [(text.get_text(), box) for text, box in drawn.items()]
-    assert len(boxes) >= 3
-    for i, (text, box) in enumerate(boxes):
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
-        for other, another in boxes[:i]:
-            across = min(box.x1, another.x1) - max(box.x0, another.x0)
-            up = min(box.y1, another.y1) - max(box.y0, another.y0)
-            assert across < 1 or up < 1.5, (text, other)
+        check_texts(make_figure(odd_run, odd_run.steps[-1], name), monkeypatch, 3)

@@ -4,10 +4,9 @@ from conftest import TINY, run_cli, train_run
 
 from scratchformer.config import load_config
 from scratchformer.data import allowed_next
+from scratchformer.judge import Judge, count_wrong
 from scratchformer.model import backward, backward_pass, forward
-from scratchformer.train import (
-    Diverged, Judge, compile_backward, count_wrong, learning_rates, prepare, train,
-)
+from scratchformer.train import Diverged, compile_backward, learning_rates, prepare, train
 
 
 def snapshots(run):
