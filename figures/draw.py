@@ -1,6 +1,8 @@
-"""Draws figures of a run into files. A figure is a module of this folder named f<number>_<name>.py.
+"""Draws figures of a run into files. A figure is a module named f<number>_<name>.py, in this folder or in
+supplementary/ or extended/ below it.
 
-Such a module has `SIZE`, the figure's width and height in inches, and `draw(fig, run, step)`.
+Such a module has `SIZE`, the figure's width and height in inches, `draw(fig, run, step)`, and
+`caption(run, step)`, a paragraph on what is to be seen in it, with the numbers of this run.
 """
 
 import importlib
@@ -23,13 +25,24 @@ NO_DATES = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationD
 
 
 def figure_names():
-    """Names of all figures in order, such as 02_learning_curve: also the stems of their files."""
-    return sorted(path.stem[1:] for path in HERE.glob("f[0-9][0-9]_*.py"))
+    """Names of all figures in reading order, such as 02_learning_curve and supplementary/07_qkv_overview:
+    also their files, without the ending."""
+    return [
+        folder + path.stem[1:]
+        for folder in ("", "supplementary/", "extended/")
+        for path in sorted((HERE / folder).glob("f[0-9][0-9]_*.py"))
+    ]
+
+
+def figure_module(name):
+    """The module that draws the figure of that name."""
+    folder, _, stem = name.rpartition("/")
+    return importlib.import_module(".".join(filter(None, ["figures", folder, f"f{stem}"])))
 
 
 def make_figure(run, step, name):
     """The figure of that name as a matplotlib Figure, for use within `rc_context(RC)`."""
-    module = importlib.import_module(f"figures.f{name}")
+    module = figure_module(name)
     fig = Figure(figsize=module.SIZE)
     module.draw(fig, run, step)
     return fig
@@ -42,7 +55,9 @@ def draw_figure(run, step, name, folder, format="png", dpi=150):
     with matplotlib.rc_context(RC):
         fig = make_figure(run, step, name)
         fig.savefig(buffer, format=format, dpi=dpi, metadata=NO_DATES[format])
-    write_atomically(Path(folder) / f"{name}.{format}", buffer.getvalue())
+    path = Path(folder) / f"{name}.{format}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
     return time.perf_counter() - start
 
 
@@ -52,7 +67,6 @@ def draw_all(run, step, names, folder, format="png", dpi=150):
     Several processes share the work where they can be forked; a fork copies one thread only, so not
     in a process that has more.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
     workers = min(len(os.sched_getaffinity(0)), len(names)) if can_fork() else 1
     if workers < 2:
         return {name: draw_figure(run, step, name, folder, format, dpi) for name in names}
