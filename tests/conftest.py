@@ -25,6 +25,14 @@ TINY = (
     "training.steps=20", "training.checkpoint_every=5", "training.eval_every=10", "data.num_sequences=40",
     "training.eval_windows=50",
 )
+SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
+ODD = [                                         # models that no figure may stumble over
+    ("model.n_embd=4", "model.num_heads=2"), ("model.n_embd=4", "model.head_size=3"),
+    ("data.numbers=20", "model.block_size=3", "model.use_residual=false"),
+    ("model.num_heads=2", "data.operators=[]", "model.embedding_std=0.000001"),
+    ("model.n_embd=1", "model.head_size=1", "data.operators=[]", "model.use_residual=false"),
+    ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
+]
 
 settings.register_profile("tests", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("tests")
@@ -70,6 +78,12 @@ def train_run(folder, *overrides, config="plus_last_even", stop_at=None):
 def tiny_run(tmp_path_factory):
     """A finished run of 20 steps."""
     return train_run(tmp_path_factory.mktemp("runs") / "plus_last_even")
+
+
+@pytest.fixture(scope="session", params=ODD, ids=" ".join)
+def odd_run(request, tmp_path_factory):
+    """A finished run of 4 steps of one of the odd models."""
+    return train_run(tmp_path_factory.mktemp("runs") / "odd", *SHORT, *request.param)
 
 
 def run_cli(*args, cwd=REPO, **options):

@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
-from conftest import check_texts, train_run
+from conftest import SHORT, check_texts, train_run
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
@@ -20,21 +20,11 @@ FIRST_SIX = [
     "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
     "05_token_embeddings", "06_embedding_scatter",
 ]
-SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return train_run(tmp_path_factory.mktemp("figures") / "tiny", *SHORT)
-
-
-@pytest.fixture(scope="module", params=[
-    ("model.n_embd=4", "model.num_heads=2"), ("data.numbers=20", "model.block_size=3"),
-    ("model.n_embd=1", "model.head_size=1", "data.operators=[]", "model.use_residual=false"),
-    ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
-], ids=" ".join)
-def odd_run(request, tmp_path_factory):
-    return train_run(tmp_path_factory.mktemp("figures") / "odd", *SHORT, *request.param)
 
 
 def figure(run, step, number):

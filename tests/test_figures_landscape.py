@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
-from conftest import check_texts, train_run
+from conftest import check_texts
 from matplotlib.collections import PathCollection
 from PIL import Image
 
@@ -14,17 +14,6 @@ from scratchformer.data import allowed_next
 from scratchformer.judge import lands_right
 
 EMBEDDINGS, REACHED = "07_output_probs_embed", "11_probability_heatmap_with_values"
-SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
-
-
-@pytest.fixture(scope="module", params=[
-    ("model.n_embd=4", "model.num_heads=2"),
-    ("data.numbers=20", "model.block_size=3", "model.use_residual=false"),
-    ("model.num_heads=2", "data.operators=[]", "model.embedding_std=0.000001"),
-    ("model.n_embd=1", "model.head_size=1", "model.block_size=1", "data.numbers=2"),
-], ids=" ".join)
-def odd_run(request, tmp_path_factory):
-    return train_run(tmp_path_factory.mktemp("figures") / "odd", *SHORT, *request.param)
 
 
 def figure(run, step, name):

@@ -5,7 +5,7 @@ from collections import Counter
 import matplotlib
 import numpy as np
 import pytest
-from conftest import check_texts, train_run
+from conftest import check_texts
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from PIL import Image
@@ -18,17 +18,6 @@ from figures.style import GREY, RC, K, Q, V, family, token_colors
 from scratchformer.data import judge_sequence
 
 NAMES = ["08_qkv_transforms", "09_qk_space", "10_qk_space_focus"]
-SHORT = ("training.steps=4", "training.checkpoint_every=4", "training.eval_every=4", "data.num_sequences=20")
-
-
-@pytest.fixture(scope="module", params=[
-    ("model.n_embd=4", "model.num_heads=2"), ("model.n_embd=4", "model.head_size=3"),
-    ("data.numbers=20", "model.block_size=3"),
-    ("model.n_embd=1", "model.head_size=1", "data.operators=[]", "model.use_residual=false"),
-    ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
-], ids=" ".join)
-def odd_run(request, tmp_path_factory):
-    return train_run(tmp_path_factory.mktemp("figures") / "odd", *SHORT, *request.param)
 
 
 def figure(run, step, name):

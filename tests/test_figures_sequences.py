@@ -5,7 +5,7 @@ import warnings
 import matplotlib
 import numpy as np
 import pytest
-from conftest import check_texts, train_run
+from conftest import ODD, SHORT, check_texts, train_run
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.quiver import Quiver
@@ -19,17 +19,6 @@ from figures.style import RC, K, Q, V
 from scratchformer.data import allowed_next
 
 NAMES = ["12_sequence_embeddings", "13_qk_attention", "14_value_output", "15_residuals"]
-SHORT = ("training.steps=4", "training.checkpoint_every=2", "training.eval_every=2", "data.num_sequences=20")
-ODD = [
-    ("model.n_embd=4", "model.num_heads=2"), ("data.numbers=20", "model.block_size=3"),
-    ("model.n_embd=1", "model.head_size=1", "data.operators=[]", "model.use_residual=false"),
-    ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
-]
-
-
-@pytest.fixture(scope="module", params=ODD, ids=" ".join)
-def odd_run(request, tmp_path_factory):
-    return train_run(tmp_path_factory.mktemp("sequences") / "odd", *SHORT, *request.param)
 
 
 def figure(run, step, number):
