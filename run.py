@@ -18,7 +18,7 @@ def parse(argv):
     parser.add_argument("--list", action="store_true", help="list the configs")
     parser.add_argument("--visualize", action="store_true", help="draw from the saved run, do not train")
     parser.add_argument("--step", type=int, metavar="N", help="draw the snapshot of step N")
-    parser.add_argument("--figure", nargs="+", metavar="K", help="draw only these figures, by number")
+    parser.add_argument("--figure", nargs="+", metavar="K", help="draw only these figures, by number or name")
     parser.add_argument("--seed", type=int, help="same as --set training.seed=SEED")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
@@ -29,9 +29,27 @@ def parse(argv):
     parser.add_argument("--retrain", action="store_true", help="train anew even if the run is finished")
     parser.add_argument("--gradcheck", action="store_true", help="check every gradient and stop")
     parser.add_argument("--debug", action="store_true", help="run the maths as plain Python, for a debugger")
-    parser.add_argument("--format", default="png", choices=["png", "svg", "pdf"], help="of the figures")
+    parser.add_argument(
+        "--format", choices=["png", "svg", "pdf", "gif", "mp4"],
+        help="of the figures: png (the default), svg or pdf; of films: gif (the default) or mp4",
+    )
     parser.add_argument("--dpi", type=int, default=150, help="resolution of the figures (default: 150)")
+    parser.add_argument("--sequence", metavar="TOKENS", help='one to follow, as in "4 9 + 4 10 7 + 10"')
+    parser.add_argument(
+        "--video", action="store_true", help="draw the films of training, or with --figure that figure's"
+    )
+    parser.add_argument("--video-qkv", action="store_true", help="draw the film of embeddings, q, k and v")
+    parser.add_argument("--fps", type=int, default=20, help="frames a second of films (default: 20)")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="only every N-th snapshot is a frame of a film"
+    )
     args = parser.parse_args(argv)
+    check_arguments(parser, args)
+    return args
+
+
+def check_arguments(parser, args):
+    """End with a usage error where arguments do not go together; fill in what follows from others."""
     if not args.config and not args.list:
         parser.error("name a config, for example plus_last_even; --list shows all")
     if args.visualize and (args.resume or args.retrain):
@@ -40,9 +58,20 @@ def parse(argv):
         parser.error("--resume and --retrain exclude each other")
     if not 10 <= args.dpi <= 1000:
         parser.error(f"--dpi {args.dpi}: must be from 10 to 1000")
+    if not 1 <= args.fps <= 50:
+        parser.error(f"--fps {args.fps}: must be from 1 to 50")
+    if args.every < 1:
+        parser.error(f"--every {args.every}: must be at least 1")
+    args.video |= args.video_qkv
+    formats = ("gif", "mp4") if args.video else ("png", "svg", "pdf")
+    args.format = args.format or formats[0]
+    if args.format not in formats:
+        kind = "films" if args.video else "figures"
+        parser.error(f"--format {args.format}: {kind} are {', '.join(formats)}")
+    if args.video and args.step is not None:
+        parser.error("--video shows all steps: leave out --step")
     if args.seed is not None:
         args.overrides.append(f"training.seed={args.seed}")
-    return args
 
 
 def main(argv=None):
@@ -114,8 +143,8 @@ def check_gradients(config):
 
 def train_and_draw(args, config):
     """The main job: train (or find the run trained), draw, report."""
-    from figures.draw import draw_all, figure_names
-
+    from figures.catalogue import figure_names
+    from figures.film import require_ffmpeg
     from scratchformer.run_folder import Run, RunError
 
     names = pick_figures(args.figure, figure_names())
@@ -128,14 +157,55 @@ def train_and_draw(args, config):
     else:
         check_step(args.step, config.training)
         run = Run(folder, config)
+    run.follow(args.sequence)
+    if args.format == "mp4":
+        require_ffmpeg()
+    if not args.visualize:
         seconds = train(run, args)
     step = run.steps[-1] if args.step is None else args.step
     run.params(step)                                        # says which steps there are, if not this one
+    if args.video:
+        film_all(args, run, names)
+    else:
+        draw(args, run, step, names, seconds)
+    return 0
+
+
+def draw(args, run, step, names, seconds):
+    """Draw figures and, where all are, their captions; report."""
+    from figures.draw import draw_all
+
     plots = run.folder / "plots" / (f"step_{step:06d}" if args.step is not None else "")
     start = time.perf_counter()
-    times = draw_all(run, step, names, plots, args.format, args.dpi)
+    times = draw_all(run, step, names, plots, args.format, args.dpi, captions=not args.figure)
     summarize(run, step, plots, seconds, time.perf_counter() - start, times)
-    return 0
+
+
+def film_all(args, run, names):
+    """Draw films and report what each took."""
+    from figures.film import draw_films, film_names, left_out
+    from scratchformer.progress import Progress
+
+    films = [name for name in film_names() if "qkv" in name] if args.video_qkv else film_names()
+    if args.figure:
+        films = names
+    for name in films:
+        if left_out(run, name):
+            print(f"{name}: left out: {left_out(run, name)}")
+    films = [name for name in films if not left_out(run, name)]
+    steps = sorted({*run.steps[:: args.every], run.steps[-1]})
+    folder = run.folder / "plots" / "learning_dynamics"
+    progress = Progress()
+    start = time.perf_counter()
+    costs = draw_films(run, steps, films, folder, args.format, args.fps, progress.show)
+    progress.clear()
+    print(f"films: {folder} ({len(films)} of {len(steps)} frames, in {time.perf_counter() - start:.1f} s)")
+    print(f"{'':<40}{'ms a frame: drawing':>19}{'encoding':>10}{'MB':>7}")
+    for name, cost in costs.items():
+        print(
+            f"{name:<40}{1000 * cost.drawing / len(steps):>19.0f}{1000 * cost.encoding / len(steps):>10.0f}"
+            f"{cost.bytes / 1e6:>7.2f}"
+        )
 
 
 def pick_figures(numbers, names):
@@ -144,21 +214,25 @@ def pick_figures(numbers, names):
 
     if not numbers:
         return names
-    by_number = {int(name[:2]): name for name in names}
-    unknown = [n for n in numbers if not n.isdecimal() or int(n) not in by_number]
-    if unknown:
-        raise RunError(f"--figure {' '.join(unknown)}: there are {', '.join(map(str, by_number))}")
-    return [by_number[int(n)] for n in numbers]
+    main = {str(int(name[:2])): name for name in names if "/" not in name}
+    known = main | {name: name for name in names}
+    picked = [known.get(str(int(n)) if n.isdecimal() else n) for n in numbers]
+    if None in picked:
+        unknown = numbers[picked.index(None)]
+        more = ", ".join(name for name in names if "/" in name)
+        raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
+    return list(dict.fromkeys(picked))
 
 
 def check_step(step, settings):
     """RunError unless training will save that step."""
     from scratchformer.run_folder import RunError
+    from scratchformer.train import is_checkpoint
 
-    saved = step is None or step == settings.steps or step % settings.checkpoint_every == 0
-    if not saved or step is not None and not 0 <= step <= settings.steps:
+    if step is not None and not (0 <= step <= settings.steps and is_checkpoint(step, settings)):
+        more = ", and 1, 2, 4, ..., 64" if settings.checkpoint_schedule == "log" else ""
         raise RunError(
-            f"--step {step}: saved are 0 to {settings.steps}, every {settings.checkpoint_every}"
+            f"--step {step}: saved are 0 to {settings.steps}, every {settings.checkpoint_every}{more}"
         )
 
 

@@ -5,6 +5,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from figures.style import GREY, INK, K, Q, V, panel, title
+from figures.words import counted, listed
 from scratchformer.names import PARAMETER_NAMES, TABLE
 
 SIZE = (10, 10.5)                               # all places below are in inches
@@ -42,15 +43,13 @@ ROUTES = (                                      # straight arrows from box to bo
 
 def draw(fig, run, step):
     """Boxes for arrays, arrows for what is computed from what; shapes are those of the live arrays."""
-    size = run.config.training.batch_size
-    windows = run.data.train_windows[:size]
+    windows = batch(run)
     params = run.params(step)
     cache = run.forward(step, windows[:, :-1], windows[:, 1:])
     arrays = params._asdict() | cache._asdict()
-    count = sum(array.size for array in params)
     title(
         fig, f"Architecture of {run.config.name}",
-        f"{count:,} parameters; shapes of a forward pass of {len(windows)} windows",
+        f"{size(params):,} parameters; shapes of a forward pass of {len(windows)} windows",
     )
     ax = panel(fig, 0, 0, *SIZE)
     ax.set(xlim=(0, SIZE[0]), ylim=(0, SIZE[1]))
@@ -72,6 +71,16 @@ def draw(fig, run, step):
         ax.text(x, y, text, fontsize=8, ha="center", va="center", color="#5a6672")
     last = {"C": cache.embed.shape[2], "F": cache.ffn_pre.shape[2], "V": cache.logits.shape[2]}
     draw_dims(ax, dict(zip("BHTD", cache.q.shape, strict=True)) | last)
+
+
+def batch(run):
+    """The training windows whose pass is shown."""
+    return run.data.train_windows[: run.config.training.batch_size]
+
+
+def size(arrays):
+    """How many numbers there are in arrays."""
+    return sum(array.size for array in arrays)
 
 
 def box(left, bottom, width, height, fill, edge, rounding):
@@ -170,3 +179,30 @@ def draw_dims(ax, sizes):
     ):
         ax.add_patch(box(x, 9.42, 0.3, 0.18, fill, edge, min(rounding, 0.08)))
         ax.text(x + 0.38, 9.51, text, va="center")
+
+
+def caption(run, step):
+    """What the figure shows, and this model's size."""
+    params, C = run.params(step), run.config.model.n_embd
+    parts = {
+        "embeddings": params[:2], "attention": params[2:6], "the feed-forward layer": params[6:10],
+        "the LM head": params[10:],
+    }
+    stream = (
+        "each adding to what it finds there" if run.config.model.use_residual
+        else "each replacing what it finds there, as this model has no residual connections"
+    )
+    plane = (
+        "Since `C` is 2, the stream is a point on a plane, and the figures can draw it as it is." if C == 2
+        else f"Since `C` is {C}, the figures draw the stream on its two leading principal axes." if C > 2
+        else "Since `C` is 1, the stream is a point on a line."
+    )
+    return (
+        "Every box is an array of the model, with the shape it has as "
+        f"{counted(len(batch(run)), 'training window')} pass through; yellow boxes are learned, white ones "
+        "given or computed. Read it from the tokens down the left side: attention, with its queries, keys "
+        f"and values, and the feed-forward layer read this stream, {stream}, and the LM head turns it into a "
+        f"probability for each of {len(run.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
+        + listed([f"{size(arrays):,} are in {name}" for name, arrays in parts.items()])
+        + f". {plane} The first question is whether such a model learned its rule at all."
+    )

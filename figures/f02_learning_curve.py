@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 
 from figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
+from figures.words import counted, listed
 from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
 SIZE = (10, 5.4)
@@ -61,3 +62,37 @@ def draw(fig, run, step):
             linespacing=1.4,
         )
     loss_ax.spines["left"].set_color(GREY)
+
+
+def caption(run, step):
+    """What the figure shows, and when this run learned what it learned."""
+    history = run.history
+    steps, losses = history["step"], history["held_out_loss"]
+    lowest = losses.argmin()
+    marked = "" if step == run.steps[-1] else f" A vertical line marks step {step:,}, that of other figures."
+    return (
+        "The left axis is the loss on training and on held-out windows, the right axis the two rule errors "
+        f"explained below the curves.{marked} Over {counted(int(steps[-1]), 'step')} the held-out loss "
+        f"went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token (to guess evenly costs "
+        f"{np.log(len(run.vocabulary)):.3f}) and was lowest, {losses[lowest]:.3f}, at step "
+        f"{steps[lowest]:,.0f}; the training loss ended at {history['train_loss'][-1]:.3f}. "
+        f"{describe_errors(run)} What the model read on the way comes next."
+    )
+
+
+def describe_errors(run):
+    """When the rule error fell, in sentences."""
+    history = run.history
+    errors = history["rule_error"]
+    if not run.judge.allowed.any():
+        return "The rule constrains none of the positions measured, so the rule errors say nothing here."
+    falls = [
+        f"below {level:.0%} at step {history['step'][(errors < level).argmax()]:,.0f}"
+        for level in (0.1, 0.01) if (errors < level).any()
+    ]
+    return (
+        f"The rule error began at {errors[0]:.1%}, was "
+        + (f"first {listed(falls)}" if falls else "never below 10%")
+        + f", and ended at {errors[-1]:.1%}; in sequences that the model wrote itself it ended at "
+        f"{history['generated_rule_error'][-1]:.1%}."
+    )

@@ -1,7 +1,10 @@
 """Six training sequences: what the model learns from."""
 
+import numpy as np
+
 from figures.cells import count, draw_cells, judge, share, verdict_legend
 from figures.style import panel, title
+from figures.words import code, counted
 
 SIZE = (10, 4.1)
 SHOWN = 6
@@ -20,3 +23,28 @@ def draw(fig, run, step):
     draw_cells(ax, run, everything[:SHOWN], verdicts[:SHOWN])
     ax.set_ylabel("sequence")
     verdict_legend(fig, 3.25)
+
+
+def caption(run, step):
+    """What the figure shows, and how much of the data the rule constrains."""
+    everything = run.data.train_sequences
+    correct, constrained = count(judge(run, everything))
+    tokens = np.concatenate(everything)
+    counts = np.bincount(tokens, minlength=len(run.vocabulary))
+    most, least = counts.argmax(), counts.argmin()
+    if not constrained:
+        facts = "The rule constrains none of them, so nothing here can teach it."
+    else:
+        facts = (
+            f"The rule constrains {constrained / len(tokens):.1%} of them: {share(correct, constrained)}. "
+            "The rest is drawn at random, and no model can do better there than to know how often each "
+            "token is drawn."
+        )
+    return (
+        "Each row is a sequence of the training set, read from left to right. A green cell with ✓ follows "
+        "the rule, a red one with ✗ would break it, and at a grey one the rule says nothing about what the "
+        f"token may be. The {counted(len(everything), 'sequence')} hold {counted(len(tokens), 'token')}. "
+        f"{facts} The most frequent token is {code(run.vocabulary[most])} "
+        f"({counts[most] / len(tokens):.1%}), the rarest {code(run.vocabulary[least])} "
+        f"({counts[least] / len(tokens):.1%}). The same cells, filled by the model instead, follow."
+    )

@@ -2,6 +2,7 @@
 
 from figures.planes import group_distances, position_plane, sum_plane, token_plane
 from figures.style import family_legend, heatmap, panel, position_colors, title, token_colors
+from figures.words import counted, listed
 
 SIZE = (10, 8.2)
 
@@ -39,3 +40,34 @@ def draw(fig, run, step):
     planes[1].set_title("positions")
     planes[2].set_title(f"token + position (p{T - 1} labelled)")
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)
+
+
+def caption(run, step):
+    """What the figure shows, and which families of tokens stand apart in this run."""
+    params = run.params(step)
+    V, C = params.W_token.shape
+    pairs, before = (compare_families(run, at) for at in (step, run.steps[0]))
+    verdicts = [
+        f"{lead} {listed([text for text, apart in pairs if apart == wanted])}"
+        for wanted, lead in ((True, "these pairs are apart:"), (False, "these are not:"))
+        if wanted in [apart for _, apart in pairs]
+    ]
+    return (
+        f"Above, the learned numbers: a row of {counted(C, 'value')} for each of {V} tokens, one for each of "
+        f"{counted(len(params.W_pos), 'position')}, and dimension 0 of their sum, where the model starts "
+        "from. Below, the same as points, coloured by token on the left and right, by position in the "
+        "middle. Call two families of tokens apart if their means are further from each other than their "
+        f"spreads taken together. By that measure {'; '.join(verdicts)}. At step {run.steps[0]}, where "
+        f"chance alone had placed them, {sum(apart for _, apart in before)} of {len(before)} were. The "
+        "planes follow at full size."
+    )
+
+
+def compare_families(run, step):
+    """For each pair of families, (their distance against their spreads in words, whether they are apart)."""
+    distances, spread = group_distances(run.params(step).W_token, run.vocabulary)
+    pairs = []
+    for (a, b), distance in distances.items():
+        both = spread.get(a, 0) + spread.get(b, 0)
+        pairs.append((f"{a}–{b} ({distance:.3g} against {both:.3g})", distance > both))
+    return pairs

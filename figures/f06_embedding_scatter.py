@@ -1,8 +1,11 @@
 """The embeddings as points at full size: where every token at every position starts out."""
 
+import numpy as np
+
 from figures.labels import at_position
 from figures.planes import position_plane, sum_plane, token_plane
 from figures.style import family_legend, panel, title
+from figures.words import code, counted
 
 SIZE = (10, 14)
 
@@ -25,3 +28,47 @@ def draw(fig, run, step):
     right.set_title("positions, joined in order")
     bottom.set_title("token + position")
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.18)
+
+
+def caption(run, step):
+    """What the figure shows, and which tokens and positions of this run are neighbours."""
+    params, names = run.params(step), [code(token) for token in run.vocabulary]
+    V, T = len(params.W_token), len(params.W_pos)
+    near, far, low, high = extremes(params.W_token)
+    pairs = (
+        f"{names[near[0]]} and {names[near[1]]} are the closest tokens ({low:.3g} apart), "
+        f"{names[far[0]]} and {names[far[1]]} the farthest ({high:.3g})" if V > 2
+        else f"{names[0]} and {names[1]} are {low:.3g} apart"
+    )
+    return (
+        "These are the planes of the figure before at full size. Above on the left lie the tokens, on the "
+        "right the positions, joined in order; below lie all "
+        f"{counted(V * T, 'sum')} of a token and a position, such as token {names[-1]} at position {T - 1}, "
+        f"written {code(at_position(run.vocabulary[-1], T - 1))}. Tokens that lie close together look alike "
+        f"to everything that follows; here {pairs}. {describe_positions(params.W_pos)} "
+        "Adding a position shifts every token by the same arrow, so each token repeats the pattern of the "
+        "positions below. What the model would predict at each point of this space comes next."
+    )
+
+
+def extremes(points):
+    """(indices of the closest two, of the farthest two, their distances): points (N, C), N >= 2."""
+    one, other = np.triu_indices(len(points), 1)
+    distances = np.linalg.norm(points[one] - points[other], axis=1)
+    near, far = distances.argmin(), distances.argmax()
+    return (one[near], other[near]), (one[far], other[far]), distances[near], distances[far]
+
+
+def describe_positions(W_pos):
+    """Whether the positions lie on a line and in order, in a sentence."""
+    if len(W_pos) < 3:
+        return f"With {counted(len(W_pos), 'position')} there is no order to see."
+    centred = W_pos - W_pos.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred)
+    share = sizes[0] ** 2 / (sizes**2).sum()
+    turns = np.diff(np.sign(np.diff(centred @ axes[0]))).astype(bool).sum()
+    return (
+        f"Of the positions' variance, {share:.0%} lies along one direction, "
+        + ("on which they follow one another in order." if not turns
+           else f"on which their path turns back {'once' if turns == 1 else f'{turns} times'}.")
+    )

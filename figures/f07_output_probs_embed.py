@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from figures.landscapes import halo_labels, landscape_panels
+from figures.landscapes import halo_labels, landscape_panels, landscapes, square_box, stream_points
 from figures.planes import label_tokens
 from figures.style import FAMILIES, family, family_legend, inches, title, token_colors
+from figures.words import code, counted, listed
 
 SIZE = (10, 9)
 
@@ -14,11 +15,9 @@ def draw(fig, run, step):
     embed, vocabulary = run.grid(step).embed, run.vocabulary
     V, T, C = embed.shape
     points = embed.reshape(-1, C)
-    likeliest = run.landscape(step, points).argmax(axis=1)
-    counts = np.bincount(likeliest, minlength=V)
+    counts = likeliest_counts(run.landscape(step, points))
     order = sorted(range(V), key=lambda token: -counts[token])
     leaders = [f"{vocabulary[token]} at {counts[token]}" for token in order[:4] if counts[token]]
-    without = "if attention added nothing" if run.config.model.use_residual else "if attention kept them"
     titles = [
         f"P(next = {token})\nlikeliest at {n} of {V * T} points"
         for token, n in zip(vocabulary, counts, strict=True)
@@ -31,7 +30,7 @@ def draw(fig, run, step):
         label_tokens(ax, embed.mean(axis=1), vocabulary, [None] * V, colors, 9 * scale, 4 * scale, points)
         halo_labels(ax)
     name = f"Output probabilities and embeddings of {run.config.name} at step {step:,}"
-    result = f"likeliest next token {without}: {', '.join(leaders)} of the {V * T} embeddings"
+    result = f"likeliest next token {without(run)}: {', '.join(leaders)} of the {V * T} embeddings"
     if axes:
         title(
             fig, name,
@@ -41,6 +40,16 @@ def draw(fig, run, step):
         family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
     else:
         title(fig, name, result)
+
+
+def likeliest_counts(probs):
+    """At how many points each next token is the likeliest: (N, V) -> (V,)."""
+    return np.bincount(probs.argmax(axis=-1), minlength=probs.shape[-1])
+
+
+def without(run):
+    """What it would take for the stream to lie at the embeddings, in words."""
+    return "if attention added nothing" if run.config.model.use_residual else "if attention kept them"
 
 
 def mark_embeddings(ax, points, vocabulary, colors, size):
@@ -53,3 +62,51 @@ def mark_embeddings(ax, points, vocabulary, colors, size):
             *points[chosen].T, s=size**2, marker=marker, c=np.repeat(colors, each, axis=0)[chosen],
             edgecolors="white", linewidths=0.35, zorder=3,
         )
+
+
+def caption(run, step):
+    """What the figure shows, and what the plane of this run is shared out to."""
+    embed = run.grid(step).embed
+    points = embed.reshape(-1, embed.shape[-1])
+    counts = likeliest_counts(run.landscape(step, points))
+    start = f"At the {counted(len(points), 'embedding')}, that is {without(run)}, {winners(run, counts)}"
+    if embed.shape[-1] != 2:
+        return (
+            "The feed-forward layer and the LM head turn a point of the stream into probabilities, whatever "
+            "brought it there. With two dimensions they could be drawn over the plane; this model has "
+            f"{embed.shape[-1]}, so the figure only counts which next token is the likeliest at each "
+            f"embedding. {start}. Attention has to move the stream to where other tokens win, and how "
+            "it does so begins with queries, keys and values."
+        )
+    cells = landscapes(run, step, square_box(stream_points(run, step)))
+    areas = likeliest_counts(cells.reshape(-1, len(counts)))
+    return (
+        "Each panel belongs to one next token: its background is the probability the model would give that "
+        "token if the stream after attention lay there, from dark (0) to yellow (1). The points are the "
+        "embeddings, the same in every panel. "
+        f"{describe_areas(run, areas)} {start}. Where the rule asks for another token, attention has to move "
+        "the stream into that token's region; it does so with queries, keys and values, shown next."
+    )
+
+
+def winners(run, counts):
+    """The likeliest tokens with their counts, in words."""
+    order = [token for token in np.argsort(-counts, kind="stable") if counts[token]]
+    first = [f"{code(run.vocabulary[token])} is the likeliest at {counts[token]:,}" for token in order[:1]]
+    first += [f"{code(run.vocabulary[token])} at {counts[token]:,}" for token in order[1:3]]
+    rest = counts[order[3:]].sum()
+    return listed(first + ([f"other tokens at {rest:,}"] if rest else []))
+
+
+def describe_areas(run, areas):
+    """How much of the drawn plane each token owns, in a sentence."""
+    shares = areas / areas.sum()
+    order = np.argsort(-areas, kind="stable")
+    owners = [token for token in order if areas[token]]
+    if len(owners) == 1:
+        return f"On the whole plane drawn, {code(run.vocabulary[owners[0]])} is the likeliest."
+    return (
+        f"{len(owners)} of {len(areas)} tokens are the likeliest somewhere on the plane drawn: "
+        + listed([f"{code(run.vocabulary[token])} on {shares[token]:.1%}" for token in owners[:4]])
+        + (", and others on the rest." if len(owners) > 4 else ".")
+    )

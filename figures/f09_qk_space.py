@@ -1,25 +1,24 @@
 """Queries and keys on one plane: a query reads most from the keys that lie furthest along its direction."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
-from figures.f08_qkv_transforms import head_shown
-from figures.labels import add_labels_beside, at_position
-from figures.planes import close_groups, scatter_tokens
-from figures.style import FAMILIES, INK, K, Q, family, panel, plane_of, set_plane, title
-from scratchformer.data import allowed_next
+from figures.labels import at_position
+from figures.planes import scatter_tokens
+from figures.qk import (
+    attention_shares, describe_shares, evenly, head_shown, label_pairs, legend, mark_origin, qk_plane,
+)
+from figures.style import K, Q, panel, set_plane, title
+from figures.words import counted, listed
 
 SIZE = (10, 10.2)
-CROWD = 14               # labels that find room within 30 points of a place
 
 
 def draw(fig, run, step):
     """Every query and every key, labelled with its token and position."""
     grid, vocabulary = run.grid(step), run.vocabulary
     count, H, T, _ = grid.q.shape
-    windows = run.data.held_out_windows[:, :-1]
-    constrained = allowed_next(run.rule, run.data.vocabulary, windows).any(axis=-1)
-    shares = attention_shares(run.forward(step, windows), vocabulary, constrained)
+    cache, constrained = constrained_queries(run, step)
+    shares = attention_shares(cache, vocabulary, constrained)
     title(
         fig, f"Queries and keys of {run.config.name} at step {step:,}{head_shown(H)}",
         f"attention at the {constrained.sum():,} constrained positions of held-out windows:\n"
@@ -40,81 +39,31 @@ def draw(fig, run, step):
     legend(fig, vocabulary, {"query": Q, "key": K})
 
 
-def qk_plane(grid):
-    """Queries, keys (V*T, 2; position fastest) and the origin (1, 2) on one plane, and its axis titles."""
-    D = grid.q.shape[-1]
-    q, k = grid.q[:, 0].reshape(-1, D), grid.k[:, 0].reshape(-1, D)
-    points, names = plane_of(np.concatenate([q, k, np.zeros((1, D), q.dtype)]))
-    return points[: len(q)], points[len(q) : -1], points[-1:], names
+def constrained_queries(run, step):
+    """(Cache of all held-out windows, where the rule says what comes next)."""
+    return run.held_out_cache(step), run.held_out_allowed.any(axis=-1)
 
 
-def attention_shares(cache, vocabulary, chosen):
-    """Of the first head's attention at the chosen positions, (B, T) bool, the share by family of key."""
-    if not chosen.any():
-        return {}
-    names = [name for name in FAMILIES if name in set(map(family, vocabulary))]
-    keys = np.array([family(token) for token in vocabulary])[cache.tokens]
-    return {
-        name: float((cache.attention[:, 0] * (keys == name)[:, None]).sum(axis=-1)[chosen].mean())
-        for name in names
-    }
-
-
-def describe_shares(shares):
-    """Shares of attention in words."""
-    return ", ".join(f"{share:.1%} to {name} keys" for name, share in shares.items()) or "none"
-
-
-def label_pairs(ax, points, tokens, positions, colors, size, marker, others):
-    """Label tokens at positions; those of one colour, family and position too close together share one.
-
-    others: (M, 2) further marks to keep clear of
-    """
-    keys = [
-        f"{color} {family(token)} {position}"
-        for color, token, position in zip(colors, tokens, positions, strict=True)
-    ]
-    groups = close_groups(ax, points, keys)
-    middles = np.array([points[group].mean(axis=0) for group in groups])
-    kept = thin_out(ax.transData.transform(middles) * 72 / ax.figure.dpi)
-    unlabelled = [points[group] for i, group in enumerate(groups) if len(group) > 1 or i not in kept]
-    groups = [groups[i] for i in kept]
-    add_labels_beside(
-        ax, middles[kept],
-        [at_position(",".join(tokens[i] for i in group), positions[group[0]]) for group in groups],
-        [colors[group[0]] for group in groups], size, marker / 2,
-        np.concatenate([others, *unlabelled]),
+def caption(run, step):
+    """What the figure shows, and which family of keys the constrained positions of this run read."""
+    cache, constrained = constrained_queries(run, step)
+    H, T, D = cache.q.shape[1:]
+    head = f" of head 1 of {H}" if H > 1 else ""
+    plane = "" if D <= 2 else f" Both have {D} dimensions, of which the plane shows the two widest."
+    shares, even = (
+        attention_shares(cache._replace(attention=attention), run.vocabulary, constrained)
+        for attention in (cache.attention, np.broadcast_to(evenly(T), cache.attention.shape))
     )
-
-
-def thin_out(places, within=30, most=CROWD):
-    """Indices of the places, in points, that get a label: at most so many so close to one another."""
-    apart = np.hypot(*(places[:, None] - places).T)
-    kept = []
-    for i in range(len(places)):
-        if (apart[i, kept] < within).sum() < most:
-            kept.append(i)
-    return kept
-
-
-def mark_origin(ax, origin):
-    """A ring where a vector is zero."""
-    ax.scatter(*origin.T, s=144, marker="o", facecolors="none", edgecolors=INK, linewidths=1.1, zorder=4)
-
-
-def legend(fig, vocabulary, colors):
-    """What the colours mean, by name, then what the shapes mean; below the figure's panels."""
-    styles = [(name, "o", color) for name, color in colors.items()]
-    present = set(map(family, vocabulary))
-    styles += [(f"{name} token", marker, INK) for name, marker in FAMILIES.items() if name in present]
-    handles = [
-        Line2D([], [], linestyle="", marker=marker, color=color, markersize=6, label=name)
-        for name, marker, color in styles
-    ]
-    handles.append(Line2D(
-        [], [], linestyle="", marker="o", color=INK, markerfacecolor="none", markersize=9, label="origin"
-    ))
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(0.5, 0.18 / fig.get_size_inches()[1]),
-        ncols=len(handles), handletextpad=0.2, columnspacing=1.6,
+    reading = [f"{share:.1%} ({even[name]:.1%}) to {name} keys" for name, share in shares.items()]
+    facts = (
+        f"At the {counted(int(constrained.sum()), 'constrained position')} of held-out windows, attention "
+        f"goes {listed(reading)}; in brackets, what reading all keys in reach evenly would give."
+        if shares else "The rule constrains no position of the held-out windows, so no query stands out."
+    )
+    return (
+        f"Every query (blue) and every key (red){head} lies on one plane, labelled with its token and "
+        "position. The score of a pair is the product of the two vectors, seen from the ring at the origin: "
+        "a query reads most from the keys that lie furthest in its own direction and least from those on the "
+        f"opposite side, and the longer the query, the sharper its choice.{plane} {facts} In such a crowd "
+        "single pairs are hard to follow, so the next figure keeps one query only."
     )

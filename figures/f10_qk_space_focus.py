@@ -3,11 +3,13 @@
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from figures.f08_qkv_transforms import head_shown
-from figures.f09_qk_space import attention_shares, describe_shares, label_pairs, legend, mark_origin, qk_plane
 from figures.labels import at_position
 from figures.planes import scatter_tokens
+from figures.qk import (
+    attention_shares, describe_shares, head_shown, label_pairs, legend, mark_origin, qk_plane,
+)
 from figures.style import GREY, INK, K, Q, family, inches, panel, set_plane, title
+from figures.words import code, counted, listed
 
 SIZE = (10, 9.45)
 SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7d9af"])
@@ -20,13 +22,10 @@ def draw(fig, run, step):
     count, H, T, D = grid.q.shape
     token, position = focus(vocabulary, T)
     name = at_position(vocabulary[token], position)
-    windows = run.data.held_out_windows[:, :-1]
-    windows = windows[windows[:, position] == token]
-    chosen = np.tile(np.arange(T) == position, (len(windows), 1))
-    shares = attention_shares(run.forward(step, windows), vocabulary, chosen) if len(windows) else {}
+    shares, windows = focus_shares(run, step)
     title(
         fig, f"The query {name} of {run.config.name} at step {step:,}{head_shown(H)}",
-        f"attention of {name} in the {len(windows):,} held-out windows with {vocabulary[token]} at position "
+        f"attention of {name} in the {windows:,} held-out windows with {vocabulary[token]} at position "
         f"{position}:\n{describe_shares(shares)}",
     )
     q, k, origin, names = qk_plane(grid)
@@ -61,6 +60,17 @@ def focus(vocabulary, T):
     return (operators or [len(vocabulary) - 1])[0], min(5, T - 1)
 
 
+def focus_shares(run, step):
+    """Of the attention of the query shown, (the share by family of key, in how many held-out windows)."""
+    token, position = focus(run.vocabulary, run.config.model.block_size)
+    windows = run.held_out_tokens
+    windows = windows[windows[:, position] == token]
+    if not len(windows):
+        return {}, 0
+    chosen = np.tile(np.arange(windows.shape[1]) == position, (len(windows), 1))
+    return attention_shares(run.forward(step, windows), run.vocabulary, chosen), len(windows)
+
+
 def draw_scores(ax, slope, label):
     """Colour the plane by its dot product with `slope`, zero dashed, and a colour bar at the right."""
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
@@ -79,3 +89,44 @@ def draw_scores(ax, slope, label):
     bar = ax.figure.colorbar(image, cax=ax.figure.add_axes((x + width + 0.15 * inch, y, 0.16 * inch, height)))
     bar.set_label(label + " (dashed: 0)")
     bar.outline.set_visible(False)
+
+
+def caption(run, step):
+    """What the figure shows, and which keys the query of this run scores highest."""
+    grid, vocabulary = run.grid(step), run.vocabulary
+    H, T, D = grid.q.shape[1:]
+    token, position = focus(vocabulary, T)
+    name = code(at_position(vocabulary[token], position))
+    background = (
+        "The colour behind it is the score a key would get there: green above zero, purple below, zero on "
+        "the dashed line." if D <= 2 else
+        f"Since keys have {D} dimensions, the plane shows the two widest and no scores behind the points."
+    )
+    shares, windows = focus_shares(run, step)
+    reading = [f"{share:.1%} to {key} keys" for key, share in shares.items()]
+    return (
+        f"One query{f' of head 1 of {H}' if H > 1 else ''} is left, {name}, tied to the origin by a line. "
+        f"{background} Red keys are at positions up to {position}, which it may read"
+        + ("; grey ones come later and are masked. " if position < T - 1 else ". ")
+        + describe_scores(grid, vocabulary, token, position)
+        + (f"In the {counted(windows, 'held-out window')} with this query, its attention goes "
+           f"{listed(reading)}. " if windows else "No held-out window has this query. ")
+        + "What such reading does to the predictions comes next."
+    )
+
+
+def describe_scores(grid, vocabulary, token, position):
+    """Which of the keys that can occur with the query score highest and which lowest, in a sentence."""
+    keys, query = grid.k[:, 0, : position + 1], grid.q[token, 0, position]
+    scores = keys @ query / np.sqrt(len(query))                                 # (V, position + 1)
+    keys = [
+        (-scores[i, t], code(at_position(text, t))) for i, text in enumerate(vocabulary)
+        for t in range(position + 1) if t < position or i == token
+    ]
+    if len(keys) == 1:
+        return "At this position it can read none but its own key. "
+    ranked = [f"{name} ({-score:.3g})" for score, name in sorted(keys)]
+    return (
+        f"Of the {len(keys)} keys that can come before it, or are its own, the highest scores go to "
+        f"{listed(ranked[:3])}, the lowest to {ranked[-1]}; a lead of 1 means 2.7 times the attention. "
+    )

@@ -4,12 +4,13 @@ import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from figures.sequences import backdrop, common_plane, flat, row_labels
+from figures.sequences import backdrop, common_plane, flat, row_labels, verdicts
 from figures.labels import add_labels_beside, at_position
 from figures.planes import scatter_tokens
 from figures.style import (
     GREY, INK, family, family_legend, heatmap, panel, position_colors, set_plane, title, token_colors,
 )
+from figures.words import code, counted, listed
 
 SIZE = (12, 9.2)
 
@@ -20,9 +21,8 @@ def draw(fig, run, step):
     cache = run.forward(step, tokens[None])
     embed, labels = cache.embed[0], row_labels(run, cache)
     T, C = embed.shape
-    shown = " ".join(labels[:24]) + (" …" if T > 24 else "")
     title(
-        fig, f"The sequence {shown} in the embeddings of {run.config.name} at step {step:,}",
+        fig, f"The sequence {written(labels)} in the embeddings of {run.config.name} at step {step:,}",
         describe(embed, labels) + "\nframed: what the sequence picks; grey: all there is; "
         f"{at_position(labels[-1], T - 1)} is token {labels[-1]} at position {T - 1}",
     )
@@ -60,18 +60,29 @@ def draw(fig, run, step):
     family_legend(fig, run.vocabulary, SIZE[0] / 2, 0.16)
 
 
+def written(labels):
+    """A sequence in a line, its end left out if it is long."""
+    return " ".join(labels[:24]) + (" …" if len(labels) > 24 else "")
+
+
 def describe(embed, labels):
-    """How far the sequence's operators lie from its numbers, in words."""
+    """The mean distances in words."""
+    return ", ".join(f"{text} {value:.2f}" for text, value in distances(embed, labels).items())
+
+
+def distances(embed, labels):
+    """{what: mean}: how far the sequence's operators lie from its numbers and those from one another."""
     operator = np.array([family(label) == "operator" for label in labels])
     if not operator.any() or operator.all():
-        return f"mean length of its {len(labels)} embeddings {np.linalg.norm(embed, axis=-1).mean():.2f}"
+        what = f"mean length of its {counted(len(labels), 'embedding')}"
+        return {what: float(np.linalg.norm(embed, axis=-1).mean())}
     apart = np.linalg.norm(embed[operator][:, None] - embed[~operator], axis=-1).mean()
+    found = {"mean distance of its operators from its numbers": float(apart)}
     count = int((~operator).sum())
-    text = f"mean distance of its operators from its numbers {apart:.2f}"
     if count > 1:
         among = np.linalg.norm(embed[~operator][:, None] - embed[~operator], axis=-1).sum()
-        text += f", of its numbers from one another {among / (count * (count - 1)):.2f}"
-    return text
+        found["of its numbers from one another"] = float(among / (count * (count - 1)))
+    return found
 
 
 def frame(ax, cells, width):
@@ -103,3 +114,26 @@ def place_panel(ax, W_pos, names, colors):
     ax.scatter(*used.T, s=36, c=colors, linewidths=0, zorder=3)
     add_labels_beside(ax, used, names, colors, 10, 3, points)
     ax.set_title("positions, joined in order")
+
+
+def caption(run, step):
+    """What the figure shows, and what the rule asks of the sequence."""
+    cache = run.forward(step, run.demos[0][None])
+    labels = row_labels(run, cache)
+    asked = np.flatnonzero(verdicts(run, cache) >= 0)
+    places = [code(at_position(labels[t], t)) for t in asked]
+    rule = (
+        "at none of its positions does the rule say what comes next" if not places
+        else f"the rule says what comes next after {listed(places)}" if len(places) <= 6
+        else f"the rule says what comes next at {len(places)} of its positions"
+    )
+    found = distances(cache.embed[0], labels).items()
+    return (
+        f"The sequence {code(written(labels))} is placed among all embeddings. Above, frames mark the rows "
+        "of the token and position matrices that it picks and the cells of their sum; on the right are its "
+        "sums, the numbers that attention starts from. Below, the same as points: its tokens, its "
+        f"positions and its sums in colour, all others in grey. It picks {len(set(labels))} of "
+        f"{len(run.vocabulary)} tokens, and {rule}. In numbers: "
+        + ", ".join(f"{text} {value:.3g}" for text, value in found)
+        + ". From these places attention now has to find what it needs."
+    )

@@ -4,12 +4,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures.labels import add_labels_beside, at_position
+from figures.qk import evenly
 from figures.sequences import (
     MARKS, ROWS, TALL, attention_map, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend,
     marker, rings, row_labels, show_plane, square_map, vector_map, verdicts,
 )
 from figures.style import INK, PALE, SIGNED, K, Q, panel, title
-from scratchformer.data import allowed_next
+from figures.words import counted, sentence
 
 SIZE = (12, 10.4)
 
@@ -58,18 +59,34 @@ def draw(fig, run, step):
 
 def answer_share(run, step):
     """How much the constrained positions read from tokens that the rule allows next, in words."""
-    windows = run.data.held_out_windows[:, :-1]
-    allowed = allowed_next(run.rule, run.data.vocabulary, windows)
-    chosen = allowed.any(axis=-1)
-    if not chosen.any():
+    share, _, count = answer_attention(run, step)
+    return in_words(share, count)
+
+
+def in_words(share, count):
+    """A share of attention and at how many positions it was measured, in words."""
+    if not count:
         return "the rule constrains no position of the held-out windows"
-    attention = run.forward(step, windows).attention[:, 0]
-    answers = np.take_along_axis(allowed, windows[:, None], axis=-1)        # query position by key position
-    share = (attention * answers).sum(axis=-1)[chosen].mean()
     return (
         f"at constrained positions of held-out windows {share:.1%} of attention goes to tokens that "
-        f"the rule allows next ({chosen.sum():,} positions)"
+        f"the rule allows next ({counted(count, 'position')})"
     )
+
+
+def answer_attention(run, step):
+    """(share of attention that goes to tokens allowed next at the constrained positions of held-out windows,
+    the share if all keys were read evenly, how many such positions there are)."""
+    allowed = run.held_out_allowed
+    chosen = allowed.any(axis=-1)
+    if not chosen.any():
+        return 0.0, 0.0, 0
+    attention = run.held_out_cache(step).attention[:, 0]
+    answers = np.take_along_axis(allowed, run.held_out_tokens[:, None], axis=-1)    # query by key position
+    share, even = (
+        float((weights * answers).sum(axis=-1)[chosen].mean())
+        for weights in (attention, evenly(attention.shape[-1]))
+    )
+    return share, even, int(chosen.sum())
 
 
 def causal(scores):
@@ -89,3 +106,24 @@ def qk_panel(ax, back, q, k, names, labels, state):
     points = np.concatenate([q, k])
     add_labels_beside(ax, points, marked + texts, [Q] * len(q) + [K] * len(k), 7.5, 4, points)
     ax.set_title("queries and keys")
+
+
+def caption(run, step):
+    """What the figure shows, and how much of this run's attention goes to the answers."""
+    caches = demo_caches(run, step)
+    state = np.concatenate([verdicts(run, cache) for cache in caches])
+    H = run.config.model.num_heads
+    share, even, count = answer_attention(run, step)
+    result = in_words(share, count)
+    if even:
+        result += f"; to read all keys evenly would give {even:.1%}, so they get {share / even:.2f} times it"
+    return (
+        f"Each row follows one of {counted(len(caches), 'sequence')}"
+        + (f" through head 1 of {H}" if H > 1 else "")
+        + ": its queries and keys as numbers, both among all there are on one plane, the score of each query "
+        "with each key, left blank where the key lies in the future, and the attention that a softmax "
+        "makes of the scores. A row of attention sums to 1 and tells whom that position reads. "
+        + (f"Ringed queries are the {counted(int((state >= 0).sum()), 'position')} where the rule says what "
+           f"comes next; the model is right at {(state == 1).sum()}. " if (state >= 0).any() else "")
+        + f"{sentence(result)} What is brought along by this reading is the value, next."
+    )

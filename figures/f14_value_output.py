@@ -8,7 +8,7 @@ from figures.sequences import (
 )
 from figures.labels import add_labels_beside, at_position
 from figures.style import INK, PALE, V, panel, title
-from scratchformer.data import allowed_next
+from figures.words import counted, sentence
 
 SIZE = (12, 10.4)
 MIXED = "#7a3f9d"
@@ -63,18 +63,59 @@ def draw(fig, run, step):
 
 def reading(run, step):
     """How close the mixture comes to the one value that is read most, in words."""
-    windows = run.data.held_out_windows[:, :-1]
-    chosen = allowed_next(run.rule, run.data.vocabulary, windows).any(axis=-1)
-    if not chosen.any():
+    found = most_read(run, step)
+    if found is None:
         return "the rule constrains no position of the held-out windows"
-    cache = run.forward(step, windows)
+    weight, distance, length = found
+    return (
+        f"at constrained positions of held-out windows the key read most gets {weight:.1%} of attention; "
+        f"attention @ v lies {distance:.2f} from its value (length {length:.2f})"
+    )
+
+
+def most_read(run, step):
+    """Means over the constrained positions of held-out windows, None where there are none: (attention of the
+    key read most, distance of the mixture from that key's value, length of that value)."""
+    chosen = run.held_out_allowed.any(axis=-1)
+    if not chosen.any():
+        return None
+    cache = run.held_out_cache(step)
     attention, v, mixed = cache.attention[:, 0], cache.v[:, 0], cache.mixed[:, 0]
     most = attention.argmax(axis=-1)
     read = np.take_along_axis(v, most[..., None], axis=1)
-    distance = np.linalg.norm(mixed - read, axis=-1)[chosen].mean()
-    length = np.linalg.norm(read, axis=-1)[chosen].mean()
+    means = [
+        float(each[chosen].mean()) for each in
+        (attention.max(axis=-1), np.linalg.norm(mixed - read, axis=-1), np.linalg.norm(read, axis=-1))
+    ]
+    return tuple(means)
+
+
+def caption(run, step):
+    """What the figure shows, and whether this run's attention copies values or blends them."""
+    H = run.config.model.num_heads
     return (
-        f"at constrained positions of held-out windows the key read most gets "
-        f"{attention.max(axis=-1)[chosen].mean():.1%} of attention; "
-        f"attention @ v lies {distance:.2f} from its value (length {length:.2f})"
+        f"Each row follows one of {counted(len(run.demos), 'sequence')}"
+        + (f" through head 1 of {H}" if H > 1 else "")
+        + ": the attention of the figure before, the value of each position, and `attention @ v`, the mean "
+        "of the values that a position reads, weighted by attention; then the values (green) and the "
+        "mixtures (purple) on one plane, all values there are in grey. A position that reads a single key "
+        "gets that key's value; one that reads several lands between theirs. "
+        f"{sentence(copy_or_blend(run, step))} What this mixture does to the stream is the next step."
+    )
+
+
+def copy_or_blend(run, step):
+    """`reading` with a conclusion: whether the mixture is one value or several."""
+    found = most_read(run, step)
+    if found is None:
+        return reading(run, step)
+    weight, distance, length = found
+    verdict = (
+        "so the mixture blends several values" if distance > length / 4
+        else "so the mixture is close to a copy of one value" if weight > 0.75
+        else "so the mixture comes close to that value although others are read as well"
+    )
+    return (
+        f"at constrained positions of held-out windows the key read most gets {weight:.1%} of attention, and "
+        f"the mixture lies {distance:.3g} from its value, whose length is {length:.3g}, {verdict}"
     )

@@ -10,7 +10,7 @@ from figures.sequences import (
 from figures.labels import add_labels_beside, at_position
 from figures.planes import scatter_tokens
 from figures.style import FAMILIES, GREY, WRONG, family, panel, title, token_colors
-from scratchformer.data import allowed_next
+from figures.words import code, counted, listed
 
 SIZE = (12, 10.4)
 SIDE = 1.75                             # of a plane, in inches
@@ -60,14 +60,22 @@ def draw(fig, run, step):
 
 def shift_lengths(run, step):
     """Mean length of what attention adds, where the rule says what comes next and elsewhere, in words."""
-    windows = run.data.held_out_windows[:, :-1]
-    chosen = allowed_next(run.rule, run.data.vocabulary, windows).any(axis=-1)
-    lengths = np.linalg.norm(run.forward(step, windows).attn_out, axis=-1)
     parts = [
-        f"{lengths[which].mean():.2f} at the {which.sum():,} {name} positions"
-        for name, which in (("constrained", chosen), ("unconstrained", ~chosen)) if which.any()
+        f"{length:.2f} at the {counted(count, f'{name} position')}"
+        for name, (length, count) in mean_shifts(run, step).items()
     ]
     return "mean length of attn_out in held-out windows: " + ", ".join(parts)
+
+
+def mean_shifts(run, step):
+    """{"constrained": (mean length of attn_out at such positions of held-out windows, how many there are),
+    "unconstrained": the same}; without the kind that there is none of."""
+    chosen = run.held_out_allowed.any(axis=-1)
+    lengths = np.linalg.norm(run.held_out_cache(step).attn_out, axis=-1)
+    return {
+        name: (float(lengths[which].mean()), int(which.sum()))
+        for name, which in (("constrained", chosen), ("unconstrained", ~chosen)) if which.any()
+    }
 
 
 def matrices(fig, bottom, cache, labels, limit):
@@ -96,3 +104,33 @@ def arrows(ax, start, end, labels, state):
     texts = [at_position(label, t) + MARKS[int(state[t])] for t, label in enumerate(labels)]
     add_labels_beside(ax, end, texts, colors, 8, 2.5, np.concatenate([start, end]))
     ax.set_title("embed → resid_mid")
+
+
+def caption(run, step):
+    """What the figure shows, and how far attention moves the stream in this run."""
+    shifts = mean_shifts(run, step)
+    lengths = [
+        f"{length:.3g} at the {counted(count, f'{name} position')}"
+        for name, (length, count) in shifts.items()
+    ]
+    ratio = ""
+    if len(shifts) == 2:
+        times = shifts["constrained"][0] / shifts["unconstrained"][0]
+        ratio = f", so where the rule asks for something the stream is moved {times:.2f} times as far"
+    onward = (
+        "Laid over the landscapes of figure 07, these arrows show to which prediction each position is led."
+        if run.config.model.n_embd == 2 else
+        "To which prediction each position is led is for the feed-forward layer and the LM head to say."
+    )
+    added = (
+        "its sum with the embedding, `resid_mid`" if run.config.model.use_residual
+        else "`resid_mid`, which is the same, as this model has no residual connections"
+    )
+    return (
+        f"Each row follows one of {counted(len(run.demos), 'sequence')}: as numbers, then as points, the "
+        f"embedding of each position, what attention adds, {code('attn_out')}, and {added}. The arrows lead "
+        "from where a position was to where it lies after attention; green and ✓ mark a prediction that "
+        "follows the rule, red and ✗ one that breaks it, grey a position where the rule says nothing. "
+        f"Over all held-out windows, the mean length of {code('attn_out')} is {listed(lengths)}{ratio}. "
+        f"{onward}"
+    )

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
-from matplotlib.transforms import IdentityTransform
+from matplotlib.transforms import IdentityTransform, ScaledTranslation
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 DIGIT_HEIGHT = 0.73                             # of DejaVu Sans, in units of the font size
@@ -35,19 +35,28 @@ def outline(text, bold=False):
     return Path(vertices, glyphs.codes), (right - left) / 100
 
 
+@cache
+def outline_beside(text, side):
+    """Path of a text of font size 1 that starts at 0 (side 1) or ends there (-1): up by the height of a
+    digit."""
+    path, width = outline(text)
+    return Path(path.vertices + (side * width / 2, 0), path.codes)
+
+
 def label_widths(texts, size, bold=False):
     """Widths of texts in points: (N,)."""
     return np.array([size * outline(text, bold)[1] for text in texts])
 
 
-def add_labels(ax, points, texts, colors, size, bold=False, zorder=5):
+def add_labels(ax, points, texts, colors, size, bold=False, zorder=5, shift=(0, 0)):
     """Write texts centred on data points: one PathCollection, font size in points at any dpi.
 
-    points: (N, 2); colors: one for all or one each
+    points: (N, 2); colors: one for all or one each; shift: of all centres, in points
     """
+    moved = ScaledTranslation(shift[0] / 72, shift[1] / 72, ax.figure.dpi_scale_trans)
     labels = PathCollection(
         [outline(text, bold)[0] for text in texts], sizes=[size**2],
-        offsets=points, offset_transform=ax.transData, facecolors=colors, edgecolors="face",
+        offsets=points, offset_transform=ax.transData + moved, facecolors=colors, edgecolors="face",
         linewidths=0.2, transform=IdentityTransform(), snap=False,
         zorder=zorder,
     )

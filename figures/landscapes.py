@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from figures.style import PROBABILITY, inches, panel
+from figures.style import PROBABILITY, extent, inches, panel
 
 GRID = 120                      # points along each side of a landscape
 WINDOWS = 200                   # held-out windows whose points are drawn, at most
@@ -20,7 +20,7 @@ def sample(windows):
 def stream_points(run, step):
     """Embeddings of every token at every position, then `resid_mid` of all held-out windows: (N, C)."""
     embed = run.grid(step).embed
-    resid_mid = run.forward(step, run.data.held_out_windows[:, :-1]).resid_mid
+    resid_mid = run.held_out_cache(step).resid_mid
     return np.concatenate([array.reshape(-1, array.shape[-1]) for array in (embed, resid_mid)])
 
 
@@ -35,17 +35,27 @@ def landscape_panels(fig, run, step, titles):
         explain(fig, run.config.model.n_embd, titles)
         return []
     axes = grid_of_panels(fig, len(titles))
-    box = square_box(stream_points(run, step))
-    probs = run.landscape(step, plane_grid(box)).reshape(GRID, GRID, -1)
+    box = square_box(np.array(extent(fig, stream_points(run, step))))
+    probs = landscapes(run, step, box)
     for token, ax in enumerate(axes):
-        image = ax.imshow(
-            probs[:, :, token], cmap=PROBABILITY, vmin=0, vmax=1, extent=box, origin="lower", zorder=-1,
-            interpolation="bilinear",
-        )
+        image = show_landscape(ax, probs[:, :, token], box)
         ax.set_title(titles[token], fontsize=min(8.5, 4.8 * inches(ax)[0]), pad=3, linespacing=1.2)
         ax.spines[:].set_visible(False)
     add_bar(fig, image)
     return axes
+
+
+def landscapes(run, step, box):
+    """Probability of each next token in GRID x GRID cells of the box, lowest row first: (GRID, GRID, V)."""
+    return run.landscape(step, plane_grid(box)).reshape(GRID, GRID, -1)
+
+
+def show_landscape(ax, probs, box):
+    """The probability of one token behind everything else: probs (GRID, GRID)."""
+    return ax.imshow(
+        probs, cmap=PROBABILITY, vmin=0, vmax=1, extent=box, origin="lower", zorder=-1,
+        interpolation="bilinear",
+    )
 
 
 def explain(fig, C, titles):
@@ -64,10 +74,10 @@ def explain(fig, C, titles):
     )
 
 
-def square_box(points):
-    """The smallest square around the points, and a margin: (left, right, bottom, top)."""
+def square_box(points, margin=0.04):
+    """The smallest square around the points, and a margin in its sides: (left, right, bottom, top)."""
     low, high = points.min(axis=0), points.max(axis=0)
-    half = 0.54 * ((high - low).max() or 1.0)
+    half = (0.5 + margin) * ((high - low).max() or 1.0)
     x, y = (low + high) / 2
     return x - half, x + half, y - half, y + half
 

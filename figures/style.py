@@ -121,23 +121,29 @@ def write_cells(ax, values, limit):
 
 
 def plane_of(points):
-    """Points of any dimension on a plane: (N, C) -> (N, 2) and the two axis titles.
+    """Points of any dimension on a plane: (N, C) -> (N, 2) and the two axis titles: see principal_plane."""
+    project, names = principal_plane(points)
+    return project(points), names
+
+
+def principal_plane(points):
+    """The plane on which points, (N, C), are shown: a function that puts (..., C) on it, and its axis titles.
 
     Two dimensions stay as they are; of more, the two leading principal axes of the points are
     taken; one is set against zero.
     """
     C = points.shape[1]
     if C == 1:
-        return np.column_stack([points[:, 0], np.zeros(len(points))]), ("dim 0", "")
+        return lambda vectors: np.concatenate([vectors, np.zeros_like(vectors)], axis=-1), ("dim 0", "")
     if C == 2:
-        return points, ("dim 0", "dim 1")
-    centred = points - points.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(centred)
+        return lambda vectors: vectors, ("dim 0", "dim 1")
+    middle = points.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(points - middle)
     sizes = np.pad(sizes, (0, max(0, 2 - len(sizes))))
     axes = axes[:2]
     axes = axes * np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
     shares = sizes[:2] ** 2 / ((sizes**2).sum() or 1)
-    return centred @ axes.T, tuple(
+    return lambda vectors: (vectors - middle) @ axes.T, tuple(
         f"principal axis {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)
     )
 
@@ -145,7 +151,7 @@ def plane_of(points):
 def set_plane(ax, points, names, margin=0.09):
     """Limits that show all points with one scale for both axes and fill the axes' box."""
     box = inches(ax)
-    low, high = points.min(axis=0), points.max(axis=0)
+    low, high = extent(ax.figure, points)
     scale = ((high - low) / box).max() or 1.0               # data units an inch
     half = scale * box / 2 / (1 - 2 * margin)
     middle = (low + high) / 2
@@ -156,6 +162,13 @@ def set_plane(ax, points, names, margin=0.09):
         draw(0, color=PALE, linewidth=0.8, zorder=0)
     if not names[1]:
         ax.set_yticks([])
+
+
+def extent(fig, points):
+    """Lowest and highest coordinates of points; in a film, what it holds to instead (`fig.hold_extent`)."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    hold = getattr(fig, "hold_extent", None)
+    return hold(low, high) if hold else (low, high)
 
 
 def family_legend(fig, vocabulary, x, y):

@@ -12,16 +12,16 @@ import json
 import os
 import re
 import zipfile
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from scratchformer.config import load_config, to_toml
-from scratchformer.data import allowed_next
+from scratchformer.data import allowed_next, parse_tokens
 from scratchformer.judge import count_wrong
 from scratchformer.model import forward, landscape, parameter_shapes, unflatten
-from scratchformer.rules import RULES
+from scratchformer.own_rule import find_rule
 from scratchformer.train import HISTORY_COLUMNS, State, prepare
 
 
@@ -48,7 +48,7 @@ class Run:
     def __init__(self, folder, config):
         self.folder = Path(folder)
         self.config = config
-        self.rule = RULES[config.data.rule]
+        self.rule = find_rule(config.data)
 
     @property
     def checkpoints(self):
@@ -193,27 +193,58 @@ class Run:
         """Probability of each next token if `resid_mid` lay at each of the points: (N, C) -> (N, V)."""
         return landscape(self.params(step), points, self.config.model.use_residual)
 
+    def follow(self, sequence):
+        """Make a sequence, tokens with blanks between them, the first of `demos`; None changes nothing.
+
+        Raises RunError for unknown tokens, none, or more than the window holds.
+        """
+        if sequence is None:
+            return
+        try:
+            tokens = parse_tokens(sequence, self.data.vocabulary, self.config.model.block_size)
+        except ValueError as error:
+            raise RunError(f"--sequence: {error}") from error
+        self.demos = [tokens, *self.demos][:3]
+
     @cached_property
     def demos(self):
         """Three sequences to follow through the model: list of (T,) token ids.
 
-        The first is 10 + 10 6 + 6 4 8 where the vocabulary has its tokens and the window its length.
+        The first is 10 + 10 6 + 6 4 8 where the model can read it and the rule constrains two positions.
         The others are the first held-out windows with just two constrained positions, three or more
-        apart, whose answers differ; where there are too few, the ones with most answers.
+        apart, whose answers differ, and an odd number between; where there are too few, first those
+        without the odd number, then the ones with most answers.
         """
         ids = {token: i for i, token in enumerate(self.data.vocabulary)}
         classic = [10, "+", 10, 6, "+", 6, 4, 8]
         fits = set(classic) <= set(ids) and len(classic) <= self.config.model.block_size
         demos = [np.array([ids[token] for token in classic])] if fits else []
-        windows = self.data.held_out_windows[:, :-1]
-        allowed = allowed_next(self.rule, self.data.vocabulary, windows)
-        answers = []                    # how many different answers a window has, and whether it is plain
-        for window in allowed:
-            (where,) = window.any(axis=-1).nonzero()
-            different = len(np.unique(window[where], axis=0))
-            answers.append((len(where) == different == 2 and where[1] - where[0] >= 3, different))
-        order = sorted(range(len(windows)), key=lambda n: answers[n], reverse=True)
-        return demos + [windows[n] for n in order[: 3 - len(demos)]]
+        if fits and allowed_next(self.rule, self.data.vocabulary, demos[0][None]).any(axis=-1).sum() < 2:
+            demos = []
+        odd = np.array([isinstance(token, int) and token % 2 == 1 for token in self.data.vocabulary])
+        merits = []
+        for window, allowed in zip(self.held_out_tokens, self.held_out_allowed, strict=True):
+            (where,) = allowed.any(axis=-1).nonzero()
+            different = len(np.unique(allowed[where], axis=0))
+            plain = len(where) == different == 2 and where[1] - where[0] >= 3
+            merits.append((plain, plain and odd[window[where[0] + 2 : where[1]]].any(), different))
+        order = sorted(range(len(merits)), key=merits.__getitem__, reverse=True)
+        return demos + [self.held_out_tokens[n] for n in order[: 3 - len(demos)]]
+
+    @property
+    def held_out_tokens(self):
+        """What the model reads of the held-out windows: (N, T) ids."""
+        return self.data.held_out_windows[:, :-1]
+
+    @cached_property
+    def held_out_allowed(self):
+        """What the rule allows after each of `held_out_tokens`: (N, T, V) bool; see allowed_next."""
+        return allowed_next(self.rule, self.data.vocabulary, self.held_out_tokens)
+
+    @lru_cache(maxsize=2)
+    def held_out_cache(self, step):
+        """The Cache of a saved step's model for all held-out windows, with their targets."""
+        return self.forward(step, self.held_out_tokens, self.data.held_out_windows[:, 1:])
 
     def generate(self, step, count, length):
         """`count` sequences sampled from a saved step's model, the same at every call: (count, length)."""
@@ -222,7 +253,5 @@ class Run:
 
     def held_out(self, step):
         """(wrong, constrained, loss) of a saved step's model on all held-out windows."""
-        windows = self.data.held_out_windows
-        cache = self.forward(step, windows[:, :-1], windows[:, 1:])
-        allowed = allowed_next(self.rule, self.data.vocabulary, windows[:, :-1])
-        return *count_wrong(cache.logits, allowed), float(cache.loss)
+        cache = self.held_out_cache(step)
+        return *count_wrong(cache.logits, self.held_out_allowed), float(cache.loss)

@@ -36,6 +36,7 @@ class State(NamedTuple):
     history: list                       # of (step, train loss, held-out loss, rule errors) rows
 
 
+LOG_UNTIL = 64                          # the last step that a "log" schedule adds
 HISTORY_COLUMNS = ("step", "train_loss", "held_out_loss", "rule_error", "generated_rule_error")
 
 
@@ -81,7 +82,7 @@ def learning_rates(training):
 def train(config, data, judge, state, on_checkpoint):
     """Train from `state` to the last step; yields the State after every stretch of steps.
 
-    `on_checkpoint(state)` is called at step 0 and every `checkpoint_every` steps and at the end.
+    `on_checkpoint(state)` is called at the steps that `is_checkpoint` names.
     Raises Diverged when a parameter is not finite; the last checkpoint is the last good one.
     """
     settings = config.training
@@ -103,8 +104,8 @@ def train(config, data, judge, state, on_checkpoint):
     wait()
     while state.step < settings.steps:
         stop = min(
-            next_multiple(state.step, settings.checkpoint_every),
-            next_multiple(state.step, settings.eval_every), settings.steps,
+            next_checkpoint(state.step, settings), next_multiple(state.step, settings.eval_every),
+            settings.steps,
         )
         size = (stop - state.step, settings.batch_size)
         batches = state.rng.integers(0, len(data.train_windows), size)
@@ -119,7 +120,7 @@ def train(config, data, judge, state, on_checkpoint):
         if stop % settings.eval_every == 0 or stop == settings.steps:
             history = [*history, (stop, *judge.measure(params))]
         state = state._replace(step=stop, history=history)
-        if stop % settings.checkpoint_every == 0 or stop == settings.steps:
+        if is_checkpoint(stop, settings):
             on_checkpoint(state)
         yield state
 
@@ -133,6 +134,20 @@ def compile_backward(dtype):
     for name in ACTIVATION_NAMES:
         getattr(cache, name)[...] = 1
     backward(params, cache)
+
+
+def is_checkpoint(step, settings):
+    """Whether the state of a step is saved: the multiples of `checkpoint_every` and the last step are;
+    with checkpoint_schedule = "log" also 1, 2, 4, ... up to 64."""
+    early = settings.checkpoint_schedule == "log" and step <= LOG_UNTIL and step & (step - 1) == 0
+    return early or step % settings.checkpoint_every == 0 or step == settings.steps
+
+
+def next_checkpoint(step, settings):
+    """The first step after `step` that `is_checkpoint` may name, the last step aside."""
+    power = 1 << step.bit_length()
+    early = settings.checkpoint_schedule == "log" and power <= LOG_UNTIL
+    return min(power if early else settings.steps, next_multiple(step, settings.checkpoint_every))
 
 
 def next_multiple(step, interval):

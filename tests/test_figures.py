@@ -7,7 +7,8 @@ from conftest import SHORT, check_texts, train_run
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
-from figures.draw import draw_all, draw_figure, figure_names, make_figure
+from figures.catalogue import figure_names
+from figures.draw import draw_all, draw_figure, make_figure
 from figures.f01_architecture_overview import shape_text
 from figures.labels import at_position, free_places, label_widths
 from figures.planes import close_groups, group_distances, sums
@@ -194,7 +195,7 @@ def test_draws_every_model(odd_run, name, step, tmp_path):
 def test_same_bytes_in_parallel_and_in_turn(run, tmp_path, format, monkeypatch):
     files = []
     for folder, parallel in (("a", True), ("b", False)):
-        monkeypatch.setattr("figures.draw.can_fork", lambda parallel=parallel: parallel)
+        monkeypatch.setattr("figures.pool.can_fork", lambda parallel=parallel: parallel)
         times = draw_all(run, 4, FIRST_SIX[4:], tmp_path / folder, format, 50)
         assert list(times) == FIRST_SIX[4:]
         files.append([(tmp_path / folder / f"{name}.{format}").read_bytes() for name in FIRST_SIX[4:]])

@@ -11,9 +11,9 @@ from matplotlib.colors import to_rgba
 from PIL import Image
 
 from figures.draw import draw_figure, make_figure
-from figures.f09_qk_space import attention_shares, thin_out
 from figures.f10_qk_space_focus import focus
 from figures.labels import at_position
+from figures.qk import attention_shares, thin_out
 from figures.style import GREY, RC, K, Q, V, family, token_colors
 from scratchformer.data import judge_sequence
 

@@ -57,7 +57,8 @@ before = sum(spent.values())
 for state in steps:
     pass
 marks.append(("19,900 steps, evaluations and snapshots", time.time()))
-from figures.draw import draw_all, figure_names
+from figures.catalogue import figure_names
+from figures.draw import draw_all
 import matplotlib.figure
 marks.append(("import matplotlib", time.time()))
 names = figure_names()

@@ -1,0 +1,68 @@
+"""Figure 08, and below it each dimension of the queries, keys and values by token and position."""
+
+import numpy as np
+
+from figures.f08_qkv_transforms import draw_transforms
+from figures.qk import describe_distances, head_shown
+from figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
+
+SIZE = (10, 15.4)
+MOST = 4                                                # dimensions that have room
+ROOM, GAP, LOW = 6.3, 0.5, 0.75                         # the heat maps' height, gap and lower edge
+
+
+def draw(fig, run, step):
+    """Two rows as in figure 08, then a row of heat maps a dimension."""
+    params, grid, vocabulary = run.params(step), run.grid(step), run.vocabulary
+    _, H, T, D = grid.q.shape
+    spaces = {"embed": grid.embed, "q": grid.q[:, 0], "k": grid.k[:, 0], "v": grid.v[:, 0]}
+    title(
+        fig, f"Dimensions of queries, keys and values of {run.config.name} at step {step:,}{head_shown(H)}",
+        "\n".join([
+            *describe_distances(spaces, vocabulary),
+            f"planes: a line joins the positions of a token in order; the last one, p{T - 1}, is labelled",
+            "heat maps: a row a token, a column a position; above, the token's share of the variance"
+            + (f"; the first {MOST} of {D} dimensions" if D > MOST else ""),
+        ]),
+    )
+    draw_transforms(fig, params, spaces, vocabulary, LOW + ROOM + 1.0)
+    shown = min(D, MOST)
+    height = min(2.9, (ROOM + GAP) / shown - GAP)
+    for (name, color), left in zip((("q", Q), ("k", K), ("v", V)), (0.35, 3.55, 6.75), strict=True):
+        shares = token_shares(spaces[name])
+        for d in range(shown):
+            ax = panel(fig, left, LOW + ROOM - height - d * (height + GAP), 2.36, height)
+            heatmap(
+                ax, spaces[name][..., d], vocabulary, [f"p{t}" for t in range(T)], "value",
+                token_colors(vocabulary),
+            )
+            ax.set_title(f"{name} {d}: {shares[d]:.0%} token", color=color)
+            ax.yaxis.set_visible(name == "q")
+            ax.xaxis.set_visible(d == shown - 1)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
+
+
+def token_shares(vectors):
+    """Share of each dimension's variance that the token makes; the position makes the rest. (V, T, D) -> (D,)
+
+    The embedding is a sum of the two and the projections are linear, so nothing else remains.
+    """
+    total = vectors.var(axis=(0, 1))
+    return vectors.mean(axis=1).var(axis=0) / np.where(total > 0, total, 1)
+
+
+def caption(run, step):
+    """What is to be seen in it."""
+    grid = run.grid(step)
+    _, _, T, D = grid.q.shape
+    shares = {name: token_shares(getattr(grid, name)[:, 0])[:MOST] for name in "qkv"}
+    return (
+        "The upper two rows are figure 08: the embedding of every token at every position, the three "
+        "matrices, and the queries, keys and values that they make of it. The heat maps below show the same "
+        f"vectors one dimension at a time: a row is a token, a column a position up to {T - 1}, red above 0, "
+        "blue below. A row of one colour means that the token alone decides, a drift along it that the "
+        "position counts. An embedding is token plus position and the matrices are linear, so the two shares "
+        "of the variance add up to 100%. The token's share here: " + "; ".join(
+            f"{name} " + ", ".join(f"{share:.0%}" for share in each) for name, each in shares.items()
+        ) + f" (dim 0 to {min(D, MOST) - 1})."
+    )

@@ -1,0 +1,15 @@
+"""The second sequence on the landscapes of all next tokens."""
+
+from figures.value_demo import SIZE, demo_caption, draw_demo
+
+__all__ = ["SIZE", "caption", "draw"]
+
+
+def draw(fig, run, step):
+    """One column a next token: the sequence's values, how attention moves it, where it lies then."""
+    draw_demo(fig, run, step, 1)
+
+
+def caption(run, step):
+    """What is to be seen, with this run's numbers."""
+    return demo_caption(run, step, 1)

@@ -1,0 +1,53 @@
+"""How the embeddings come about: tokens, positions, and every token at every position."""
+
+import numpy as np
+
+from figures.scenes import Points, Threads, hold_plane, last_positions, over_training, title_film
+from figures.style import GREY, family_legend, panel, position_colors, token_colors
+
+SIZE = (10, 7.4)
+
+
+def scene(fig, snapshots):
+    """At the left what is learned, at the right the sums that the model starts from."""
+    vocabulary = snapshots.run.vocabulary
+    _, V, T, _ = snapshots.embed.shape
+    title_film(
+        fig, snapshots, "Embeddings",
+        f"right: every token at every position, joined in order, labelled at the last, p{T - 1}",
+    )
+    colors, shades = token_colors(vocabulary), position_colors(T)
+    tokens, positions = panel(fig, 0.62, 3.95, 2.75, 2.35), panel(fig, 0.62, 0.72, 2.75, 2.35)
+    sums = panel(fig, 4.1, 0.72, 5.75, 5.58)
+    (token_points,), names = over_training(snapshots.W_token)
+    hold_plane(tokens, names, token_points)
+    tokens.set_title("tokens")
+    token_marks = Points(tokens, vocabulary, colors, dict(enumerate(vocabulary)))
+
+    (position_points,), names = over_training(snapshots.W_pos)
+    hold_plane(positions, names, position_points)
+    positions.set_title("positions, joined in order")
+    (ladder,) = positions.plot([], [], color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    names = {t: f"p{t}" for t in range(T)}
+    position_marks = Points(positions, list(names.values()), shades, names)
+
+    (sum_points,), names = over_training(snapshots.embed)
+    hold_plane(sums, names, sum_points)
+    sums.set_title("token + position")
+    threads = Threads(sums, V, colors)
+    sum_marks = Points(
+        sums, np.repeat(vocabulary, T), np.repeat(colors, T, axis=0),
+        last_positions(vocabulary, T),
+    )
+    family_legend(fig, vocabulary, 6.97, 0.15)
+
+    def update(i):
+        token_marks.move(token_points[i])
+        ladder.set_data(*position_points[i].T)
+        position_marks.move(position_points[i])
+        threads.move(sum_points[i])
+        sum_marks.move(sum_points[i])
+
+    return [
+        *token_marks.artists, ladder, *position_marks.artists, *threads.artists, *sum_marks.artists
+    ], update

@@ -1,0 +1,140 @@
+"""Everything attention works with on one page: from embeddings to the stream that attention leaves behind."""
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from figures.landscapes import sample
+from figures.planes import label_tokens, position_plane, scatter_tokens, sum_plane, token_plane
+from figures.qk import head_shown, label_pairs, mark_origin, pair_plane, qk_plane
+from figures.sequences import flat, legend, marker
+from figures.style import FAMILIES, INK, K, Q, V, family, panel, plane_of, set_plane, title, token_colors
+
+SIZE = (10, 11.6)
+OTHER = "#c4c4c4"                                       # positions without one answer
+
+
+def draw(fig, run, step):
+    """Three rows of three planes."""
+    params, grid, vocabulary = run.params(step), run.grid(step), run.vocabulary
+    windows, cache, answers = run.held_out_tokens, run.held_out_cache(step), single_answers(run)
+    title(
+        fig,
+        f"From embeddings to attention's output: {run.config.name} at step {step:,}"
+        f"{head_shown(run.config.model.num_heads)}",
+        f"last row: {len(sample(windows)):,} of {len(windows):,} held-out windows; positions where the rule "
+        "allows just one token have that token's colour\n" + describe_shares(answer_shares(cache, answers)),
+    )
+    places = [(left, bottom) for bottom in (7.85, 4.3, 0.75) for left in (0.85, 4.1, 7.35)]
+    axes = [panel(fig, *place, 2.45, 2.45) for place in places]
+    names = [
+        "tokens: W_token", "positions: W_pos", "embed = token + position", "q = embed · W_q",
+        "k = embed · W_k", "v = embed · W_v", "q and k together", "attn_out: attention · v",
+        "resid_mid = embed + attn_out" if run.config.model.use_residual else "resid_mid = attn_out",
+    ]
+    token_plane(axes[0], params, vocabulary)
+    position_plane(axes[1], params)
+    sum_plane(axes[2], params, vocabulary, 8, each=False)
+    for ax, vectors, color in zip(axes[3:6], (grid.q, grid.k, grid.v), (Q, K, V), strict=True):
+        pair_plane(ax, vectors[:, 0], vocabulary, [to_rgb(color)] * len(vocabulary))
+    both_plane(axes[6], grid, vocabulary)
+    answer_plane(axes[7], cache.attn_out, answers, vocabulary)
+    answer_plane(axes[8], cache.resid_mid, answers, vocabulary)
+    for ax, name, color in zip(axes, names, [INK] * 3 + [Q, K, V] + [INK] * 3, strict=True):
+        ax.set_title(name, color=color)
+        short = [text.replace("of variance", "of var.") for text in (ax.get_xlabel(), ax.get_ylabel())]
+        ax.set(xlabel=short[0], ylabel=short[1])
+        ax.locator_params(nbins=4)
+    present = set(map(family, vocabulary))
+    legend(fig, [
+        *(marker(shape, INK, f"{name} token") for name, shape in FAMILIES.items() if name in present),
+        marker("o", Q, "query"), marker("o", K, "key"), marker("o", V, "value"),
+        marker("o", OTHER, "position without one answer"),
+    ])
+
+
+def single_answers(run):
+    """The id of the one token that the rule allows next in held-out windows, else -1: (N, T)."""
+    allowed = run.held_out_allowed
+    return np.where(allowed.sum(axis=-1) == 1, allowed.argmax(axis=-1), -1)
+
+
+def answer_shares(cache, answers):
+    """{name: share} of the variance at positions with one answer that lies between the answers' means."""
+    chosen = answers >= 0
+    return {
+        name: between(getattr(cache, name)[chosen], answers[chosen])
+        for name in ("embed", "attn_out", "resid_mid") if chosen.any()
+    }
+
+
+def between(points, groups):
+    """Share of the points' variance that lies between the means of their groups: (N, C), (N,)."""
+    middle = points.mean(axis=0)
+    apart = sum(
+        (groups == group).sum() * ((points[groups == group].mean(axis=0) - middle) ** 2).sum()
+        for group in np.unique(groups)
+    )
+    return float(apart / (((points - middle) ** 2).sum() or 1))
+
+
+def describe_shares(shares):
+    """The shares in words."""
+    if not shares:
+        return "in no held-out window does the rule allow just one token"
+    return "share of their variance that lies between the answers: " + ", ".join(
+        f"{name} {share:.0%}" for name, share in shares.items()
+    )
+
+
+def both_plane(ax, grid, vocabulary):
+    """Queries and keys on one plane, those of the last position labelled."""
+    q, k, origin, names = qk_plane(grid)
+    T = grid.tokens.shape[1]
+    set_plane(ax, np.concatenate([q, k, origin]), names)
+    tokens = np.repeat(vocabulary, T)
+    for part, color in ((q, Q), (k, K)):
+        scatter_tokens(ax, part, tokens, np.array([color] * len(part)), 2.5)
+    mark_origin(ax, origin)
+    last = slice(T - 1, None, T)
+    label_pairs(
+        ax, np.concatenate([q[last], k[last]]), vocabulary * 2, [T - 1] * len(vocabulary) * 2,
+        [Q] * len(vocabulary) + [K] * len(vocabulary), 7.5, 3, np.concatenate([q, k, origin]),
+    )
+
+
+def answer_plane(ax, vectors, answers, vocabulary):
+    """Vectors of windows, (B, T, C), in the colours of their answers, (B, T), which label their means."""
+    points, names = plane_of(flat(vectors))
+    points, answers = sample(points.reshape(*answers.shape, 2)), sample(answers)
+    set_plane(ax, flat(points), names)
+    ax.scatter(*points[answers < 0].T, s=3, c=OTHER, linewidths=0, zorder=1)
+    points, answers = points[answers >= 0], answers[answers >= 0]
+    if not len(answers):
+        return
+    colors = token_colors(vocabulary)
+    scatter_tokens(ax, points, np.array(vocabulary)[answers], colors[answers], 3.5)
+    present = np.unique(answers)
+    means = np.array([points[answers == answer].mean(axis=0) for answer in present])
+    names = [vocabulary[answer] for answer in present]
+    label_tokens(ax, means, names, [None] * len(present), colors[present], 10, 3.5, points)
+
+
+def caption(run, step):
+    """What is to be seen in it."""
+    cache, answers = run.held_out_cache(step), single_answers(run)
+    stream = "added to the embedding" if run.config.model.use_residual else "in place of the embedding"
+    if (answers >= 0).any():
+        result = (
+            f"The rule allows just one token at {(answers >= 0).sum():,} positions; "
+            f"{describe_shares(answer_shares(cache, answers))}."
+        )
+    else:
+        result = f"Here {describe_shares({})}, so all are grey."
+    return (
+        "Above, the embeddings of the tokens, of the positions, and their sums, all that attention reads. In "
+        "the middle, what the three matrices make of each sum: queries in blue, keys in red, values in "
+        "green, a token's positions joined by a line. Below, queries and keys on one plane, where a query "
+        "scores highest with the keys furthest along its direction; then the mix of values that attention "
+        f"puts out in held-out windows, and the stream that it leaves, {stream}. Colours there are those of "
+        f"the answer; grey positions have no single one. {result}"
+    )

@@ -1,0 +1,83 @@
+"""Every query against every key: one small triangle of scores for each pair of tokens."""
+
+import matplotlib
+import numpy as np
+
+from figures.qk import head_shown, pair_scores
+from figures.sequences import bar, largest
+from figures.style import FAMILIES, SIGNED, family, panel, title, token_colors
+
+SIZE = (10, 10.25)
+BLANK = "#d2d2d2"                                       # cells that stand for no pair
+
+
+def draw(fig, run, step):
+    """Tokens of queries down, of keys across; within a block of two tokens, their positions."""
+    scores, vocabulary = pair_scores(run, step), run.vocabulary
+    V, _, T, _ = scores.shape
+    title(
+        fig,
+        f"Scores of every query and key of {run.config.name} at step {step:,}"
+        f"{head_shown(run.config.model.num_heads)}",
+        "\n".join([
+            f"in each block the query's position runs down and the key's to the right, from 0 to {T - 1}; "
+            "grey: no such pair",
+            *describe_means(family_means(scores, vocabulary)),
+        ]),
+    )
+    ax = panel(fig, 0.8, 0.6, 8.2, 8.2)
+    square = np.ma.masked_invalid(scores.transpose(0, 2, 1, 3).reshape(V * T, V * T))
+    limit = largest([square.compressed()])
+    image = ax.imshow(
+        square, cmap=matplotlib.colormaps[SIGNED].with_extremes(bad=BLANK), vmin=-limit, vmax=limit,
+        interpolation="nearest",
+    )
+    edges = np.arange(1, V) * T - 0.5
+    ax.hlines(edges, -0.5, V * T - 0.5, color="white", linewidth=1.6)
+    ax.vlines(edges, -0.5, V * T - 0.5, color="white", linewidth=1.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(np.arange(V) * T + (T - 1) / 2, vocabulary, fontsize=11, fontweight="bold")
+        for label, color in zip(axis.get_ticklabels(), token_colors(vocabulary), strict=True):
+            label.set_color(color)
+    ax.tick_params(length=0)
+    ax.set(xlabel="token of the key", ylabel="token of the query")
+    ax.spines[:].set_visible(False)
+    bar(fig, image, "score: q · k / √D")
+
+
+def family_means(scores, vocabulary):
+    """Mean of the scores there are, by families of query and key: {query: {key: mean}}."""
+    families = np.array([family(token) for token in vocabulary])
+    means = {}
+    for query in FAMILIES:
+        for key in FAMILIES:
+            block = scores[np.ix_(families == query, families == key)]
+            block = block[np.isfinite(block)]
+            if len(block):
+                means.setdefault(query, {})[key] = float(block.mean())
+    return means
+
+
+def describe_means(means):
+    """A clause a family of queries."""
+    for query, row in means.items():
+        yield f"{query} queries score on average " + ", ".join(
+            f"{number(mean)} with {key} keys" for key, mean in row.items()
+        )
+
+
+def number(value):
+    """Two decimals; no negative zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def caption(run, step):
+    """What is to be seen in it."""
+    scores, vocabulary = pair_scores(run, step), run.vocabulary
+    return (
+        "Every query against every key, one block for each pair of tokens: its row is the token that asks, "
+        "its column the token looked at. Inside a block a cell is the score of a query position (down) with "
+        "a key position (to the right), red above 0, blue below; the grey half lies in the query's future. "
+        "Softmax along a row of cells makes attention of the scores: 1 more means 2.7 times as much. "
+        f"Here {'; '.join(describe_means(family_means(scores, vocabulary)))}."
+    )

@@ -1,0 +1,162 @@
+"""Three sequences from attention to the next token: every activation on the way as one matrix a row."""
+
+import numpy as np
+from matplotlib.collections import PolyCollection
+from matplotlib.lines import Line2D
+
+from figures.demos import follow_all
+from figures.f15_residuals import ARROWS
+from figures.labels import add_labels, outline
+from figures.sequences import MARKS, TALL, header, largest, legend, plain, row_labels, square_map, vector_map
+from figures.style import INK, PROBABILITY, SIGNED, inches, panel, ticks, title
+from figures.value_demo import ANSWER
+
+SIZE = (14, 11)
+ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels
+PANELS = {                              # left edge and width in inches
+    "attention": (0.75, 1.5), "ffn_pre": (2.55, 2.25), "ffn_hidden": (4.9, 2.25), "ffn_out": (7.3, 0.85),
+    "resid_post": (8.27, 0.85), "logits": (9.55, 1.93), "probs": (11.65, 1.93),
+}
+NAMED = 14                              # tokens named under logits and probs, at most
+BARS = (                                # from and to which panel a colour bar reaches, and its label
+    ("attention", "attention", "share read"), ("ffn_pre", "ffn_hidden", "value of a hidden unit"),
+    ("ffn_out", "resid_post", "value"), ("logits", "logits", "logit"), ("probs", "probs", "probability"),
+)
+
+
+def draw(fig, run, step):
+    """One row a sequence: attention, the feed-forward layer, what the LM head reads, logits, probs."""
+    H = run.config.model.num_heads
+    head = f", head 1 of {H}" if H > 1 else ""
+    title(
+        fig, f"From attention to the next token in {run.config.name} at step {step:,}{head}",
+        result(run, step),
+    )
+    demos = follow_all(run, step)
+    limits = {
+        first: largest([getattr(demo.cache, name)[0] for demo in demos for name in names])
+        for first, *names in (
+            ("ffn_pre", "ffn_pre", "ffn_hidden"), ("ffn_out", "ffn_out", "resid_post"), ("logits", "logits"),
+        )
+    }
+    limits |= {"ffn_hidden": limits["ffn_pre"], "resid_post": limits["ffn_out"], "probs": 1}
+    for bottom, demo in zip(ROWS, demos, strict=False):
+        header(fig, bottom, run, demo.cache, demo.state)
+        images = draw_row(fig, bottom, run, demo, limits)
+    for first, last, label in BARS:
+        bar_below(fig, images[first], PANELS[first][0], sum(PANELS[last]), label)
+    explain_marks(fig)
+
+
+def draw_row(fig, bottom, run, demo, limits):
+    """The matrices of one sequence: {name: image}."""
+    cache, images = demo.cache, {}
+    axes = {name: panel(fig, left, bottom, width, TALL) for name, (left, width) in PANELS.items()}
+    images["attention"] = square_map(
+        axes["attention"], cache.attention[0, 0], demo.labels, "attention", PROBABILITY, 0, 1
+    )
+    ticks(axes["attention"].xaxis, row_labels(run, cache), inches(axes["attention"])[0])
+    for name in ("ffn_out", "resid_post"):
+        images[name] = vector_map(axes[name], getattr(cache, name)[0], [], limits[name], name)
+    for name in ("ffn_pre", "ffn_hidden", "logits", "probs"):
+        colors, low = (PROBABILITY, 0) if name == "probs" else (SIGNED, -limits[name])
+        images[name] = axes[name].imshow(
+            getattr(cache, name)[0], cmap=colors, vmin=low, vmax=limits[name], aspect="auto",
+            interpolation="nearest",
+        )
+        plain(axes[name], name)
+        axes[name].set_yticks([])
+    for name in ("ffn_pre", "ffn_hidden"):
+        axes[name].set_xticks([0, cache.ffn_pre.shape[-1] - 1])
+        for tick, side in zip(axes[name].get_xticklabels(), ("left", "right"), strict=True):
+            tick.set_horizontalalignment(side)
+        axes[name].set_xlabel("hidden unit", labelpad=-6)
+    for name in ("logits", "probs"):
+        each = -(-len(run.vocabulary) // NAMED)
+        axes[name].set_xticks(range(0, len(run.vocabulary), each), run.vocabulary[::each])
+        axes[name].set_xlabel("next token", labelpad=2)
+        mark_tokens(axes[name], demo)
+    ticks(axes["logits"].yaxis, demo.labels, TALL)
+    judge_rows(axes["probs"], demo)
+    return images
+
+
+def mark_tokens(ax, demo):
+    """Frame the tokens that the rule allows next, and put a dot on the likeliest."""
+    allowed = np.argwhere(demo.allowed)
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    frames = allowed[:, None, ::-1] + corners                                   # (N, 4, 2)
+    ax.add_collection(PolyCollection(frames, facecolors="none", edgecolors=ANSWER, linewidths=2, zorder=3))
+    best = demo.cache.logits[0].argmax(axis=-1)
+    ax.scatter(best, np.arange(len(best)), s=20, c="white", edgecolors=INK, linewidths=1, zorder=4)
+
+
+def judge_rows(ax, demo):
+    """✓ or ✗ to the right of each row where the rule says what comes next."""
+    for state, color in ARROWS.items():
+        (rows,) = np.nonzero(demo.state == state)
+        if state >= 0 and len(rows):
+            right = ax.get_xlim()[1]
+            per_inch = (right - ax.get_xlim()[0]) / inches(ax)[0]
+            points = np.column_stack([np.full(len(rows), right + 0.12 * per_inch), rows])
+            add_labels(ax, points, [MARKS[state]] * len(rows), color, 10, bold=True).set_clip_on(False)
+
+
+def bar_below(fig, image, left, right, label):
+    """A colour bar under the lowest row, from left to right in inches."""
+    bar = fig.colorbar(image, cax=panel(fig, left, 0.92, right - left, 0.1), orientation="horizontal")
+    bar.set_label(label, labelpad=2)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=2, labelsize=7.5, pad=2)
+    bar.locator.set_params(nbins=max(2, int(2.5 * (right - left))))
+    bar.update_ticks()
+
+
+def answer_share(run, step):
+    """(mean probability of what the rule allows at constrained positions, how many they are, loss) of all
+    held-out windows; the first is nan where the rule constrains none."""
+    cache, allowed = run.held_out_cache(step), run.held_out_allowed
+    chosen = allowed.any(axis=-1)
+    share = (cache.probs * allowed).sum(axis=-1)[chosen].mean() if chosen.any() else np.nan
+    return float(share), int(chosen.sum()), float(cache.loss)
+
+
+def result(run, step):
+    """The numbers of `answer_share` in words."""
+    share, count, loss = answer_share(run, step)
+    if not count:
+        return f"the rule constrains no position of the held-out windows; their loss is {loss:.3f}"
+    return (
+        f"tokens that the rule allows get {share:.1%} of probability on average at the {count:,} constrained "
+        f"positions of all held-out windows; their loss is {loss:.3f}"
+    )
+
+
+def explain_marks(fig):
+    """What the marks mean, at the bottom."""
+    legend(fig, [
+        Line2D([], [], linestyle="", marker="o", color="white", markeredgecolor=INK, markersize=5.5,
+               label="likeliest next token"),
+        Line2D([], [], linestyle="", marker="s", color="none", markeredgecolor=ANSWER, markeredgewidth=2,
+               markersize=8, label="what the rule allows next"),
+        *(
+            Line2D([], [], linestyle="", marker=outline(MARKS[state], bold=True)[0], color=ARROWS[state],
+                   markersize=7, label=text)
+            for state, text in ((1, "prediction follows the rule"), (0, "breaks it"))
+        ),
+    ])
+
+
+def caption(run, step):
+    """What is to be seen, with this run's numbers."""
+    hidden = run.held_out_cache(step).ffn_hidden
+    active = (hidden > 0).sum(axis=-1).mean()
+    return (
+        "Each row follows one sequence, one line a position. `attention` says from which tokens a position "
+        "reads; the stream after it goes into the feed-forward layer, whose hidden units are shown before "
+        "ReLU (`ffn_pre`) and after it (`ffn_hidden`, where what was negative is zero). `ffn_out` is what "
+        "they add up to, `resid_post` is what the LM head reads, `logits` and `probs` are its scores and "
+        "probabilities of the next token. A dot is the likeliest token, a frame what the rule allows: they "
+        f"should meet. On average {active:.1f} of {hidden.shape[-1]} hidden units are active in the held-out "
+        f"windows. In numbers: {result(run, step)}."
+    )

@@ -1,0 +1,127 @@
+"""All figures together: nothing that the model computes stays unseen, and all are drawn by one command."""
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import SHORT, run_cli, train_run
+from matplotlib.text import Text
+
+from figures.captions import captions
+from figures.catalogue import figure_names
+from figures.draw import make_figure
+from figures.style import RC
+from scratchformer.names import ACTIVATION_NAMES
+
+FILES = [
+    "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
+    "05_token_embeddings", "06_embedding_scatter", "07_output_probs_embed", "08_qkv_transforms",
+    "09_qk_space", "10_qk_space_focus", "11_probability_heatmap_with_values", "12_sequence_embeddings",
+    "13_qk_attention", "14_value_output", "15_residuals", "16_value_demo0", "17_value_demo1",
+    "18_value_demo2", "supplementary/07_qkv_overview", "supplementary/09_qk_full_heatmap",
+    "supplementary/14_attention_matrix", "supplementary/16_value_arrows",
+    "extended/08_qkv_transforms_extended",
+]
+
+
+def arrays(fig):
+    """What the images and the points of a figure hold, as matrices."""
+    for ax in fig.axes:
+        for image in ax.images:
+            yield np.ma.filled(image.get_array(), np.nan)
+        for artist in ax.collections:
+            if hasattr(artist, "get_offsets") and not hasattr(artist, "texts"):
+                yield np.asarray(artist.get_offsets())
+
+
+def rows_within(rows, matrix):
+    """Whether each of the rows is one of the matrix'."""
+    return matrix.ndim == 2 and rows.shape[1] == matrix.shape[1] and all(
+        (matrix == row).all(axis=1).any() for row in rows
+    )
+
+
+def test_every_activation_is_shown(tiny_run):
+    seen, texts = [], []
+    with matplotlib.rc_context(RC):
+        for name in figure_names():
+            fig = make_figure(tiny_run, 20, name)
+            seen += arrays(fig)
+            texts += [text.get_text() for text in fig.findobj(Text)]
+    cache = tiny_run.forward(20, tiny_run.demos[0][None])
+    missing = []
+    for name in ACTIVATION_NAMES:
+        value = getattr(cache, name)
+        if name == "loss":
+            found = any(f"{tiny_run.held_out_cache(20).loss:.3f}" in text for text in texts)
+        elif name == "scores":
+            past = np.where(np.tri(8), value[0, 0], np.nan)
+            found = any(a.shape == (8, 8) and np.array_equal(a, past, equal_nan=True) for a in seen)
+        else:
+            rows = value.reshape(-1, value.shape[-1])
+            found = any(rows_within(rows, matrix) for matrix in seen)
+        if not found:
+            missing.append(name)
+    assert not missing
+
+
+def test_names_of_all_figures():
+    assert figure_names() == FILES
+
+
+def test_one_command_draws_all_and_their_captions(tmp_path):
+    run = train_run(tmp_path / "plus_last_even", *SHORT)
+    own = ["--sequence", "4 9 + 4 10 7 +"]
+    done = run_cli("plus_last_even", "--visualize", "--out", tmp_path, "--dpi", 30, *own)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    plots = run.folder / "plots"
+    assert sorted(str(path.relative_to(plots)) for path in plots.rglob("*") if path.is_file()) == sorted(
+        [f"{name}.png" for name in FILES] + ["captions.md"]
+    )
+    run.follow(own[1])
+    text = (plots / "captions.md").read_text("utf-8")
+    assert text == captions(run, 4, FILES) and "`4 9 + 4 10 7 +`" in text
+
+
+@pytest.mark.parametrize("sequence, message", [
+    ("4 x +", "--sequence: 'x' is not a token; the tokens are 0 1 2 3 4 5 6 7 8 9 10 +"),
+    ("", "--sequence: '' has 0 tokens; allowed are 1 to 8"),
+    ("1 " * 9, "has 9 tokens; allowed are 1 to 8"),
+])
+def test_wrong_sequences(tmp_path, sequence, message):
+    done = run_cli("plus_last_even", "--sequence", sequence, "--out", tmp_path)
+    assert done.returncode == 2 and message in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_figures_by_number_and_name(tmp_path):
+    run = train_run(tmp_path / "plus_last_even", *SHORT)
+    done = run_cli(
+        "plus_last_even", "--visualize", "--out", tmp_path, "--dpi", 30, "--format", "svg",
+        "--figure", "3", "03", FILES[-1],
+    )
+    assert done.returncode == 0, done.stderr
+    plots = run.folder / "plots"
+    assert sorted(path.stem for path in plots.rglob("*.*")) == ["03_training_data", FILES[-1].split("/")[1]]
+    done = run_cli("plus_last_even", "--visualize", "--out", tmp_path, "--figure", "99")
+    assert done.returncode == 2 and "--figure 99: there are 1, 2, 3" in done.stderr
+
+
+def test_a_short_sequence_is_followed(tiny_run):
+    demos = tiny_run.demos
+    try:
+        tiny_run.follow("6 +")
+        with matplotlib.rc_context(RC):
+            for name in FILES[11:18] + FILES[20:22]:
+                make_figure(tiny_run, 20, name).canvas.draw()
+        assert [len(tokens) for tokens in tiny_run.demos] == [2, 8, 8]
+    finally:
+        tiny_run.demos = demos
+
+
+def test_the_chosen_sequences_have_what_they_should(tiny_run):
+    first, *others = tiny_run.demos
+    assert [tiny_run.vocabulary[i] for i in first] == "10 + 10 6 + 6 4 8".split()
+    for tokens in others:
+        operators = [t for t in range(8) if tokens[t] == 11]
+        evens = [[i for i in tokens[:t] if i % 2 == 0][-1] for t in operators]
+        assert len(operators) == 2 and evens[0] != evens[1]
+        assert any(tokens[t] % 2 == 1 and tokens[t] < 11 for t in range(operators[0] + 2, operators[1]))

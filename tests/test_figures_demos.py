@@ -1,0 +1,319 @@
+"""Figures 16 to 18 and their supplements: what they show is what the caches hold, for any rule and model."""
+
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import check_texts
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.quiver import Quiver
+from PIL import Image
+
+from figures.demos import follow, heading, likeliest
+from figures.catalogue import figure_module
+from figures.draw import draw_figure, make_figure
+from figures.f15_residuals import ARROWS
+from figures.landscapes import GRID, plane_grid
+from figures.style import RC, position_colors, token_colors
+from figures.value_demo import MOST, labelled, places, shown_tokens
+from scratchformer.run_folder import Run
+
+DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
+MATRIX, VALUES = "supplementary/14_attention_matrix", "supplementary/16_value_arrows"
+NAMES = [*DEMOS, MATRIX, VALUES]
+MARKS = {1: "✓", 0: "✗", -1: ""}
+
+
+def figure(run, step, name):
+    with matplotlib.rc_context(RC):
+        return make_figure(run, step, name)
+
+
+def caption(run, step, name):
+    return figure_module(name).caption(run, step)
+
+
+def texts(fig):
+    return " ".join(text.get_text() for text in fig.findobj(matplotlib.text.Text))
+
+
+def named(fig, title):
+    """Panels of that title, top to bottom."""
+    return [ax for ax in fig.axes if ax.get_title() == title]
+
+
+def scatters(ax):
+    return [
+        artist for artist in ax.collections
+        if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
+    ]
+
+
+def arrows(ax):
+    (found,) = [artist for artist in ax.collections if isinstance(artist, Quiver)]
+    return found
+
+
+def written(ax):
+    return [text for artist in ax.collections if hasattr(artist, "texts") for text in artist.texts]
+
+
+def by_hand(run, step, tokens):
+    """(verdict, answers as text, predicted token as text, its probability) at each position."""
+    vocabulary = run.data.vocabulary
+    probs = run.forward(step, tokens[None]).probs[0]
+    found = []
+    for t in range(len(tokens)):
+        answers = run.rule([vocabulary[token] for token in tokens[: t + 1]])
+        best = probs[t].argmax()
+        verdict = -1 if answers is None else int(vocabulary[best] in answers)
+        found.append((verdict, set(map(str, answers or ())), run.vocabulary[best], probs[t, best]))
+    return found
+
+
+def with_rule(run, rule):
+    """The run's model judged by another rule."""
+    other = Run.open(run.folder)
+    other.rule = rule
+    return other
+
+
+@pytest.mark.parametrize("step", [0, 20])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_columns_show_values_arrows_and_landing_points(tiny_run, step, number):
+    fig = figure(tiny_run, step, DEMOS[number])
+    tokens = tiny_run.demos[number]
+    cache = tiny_run.forward(step, tokens[None])
+    embed, resid_mid, v = cache.embed[0], cache.resid_mid[0], cache.v[0, 0]
+    verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run, step, tokens)])
+    answers = set().union(*(answer for _, answer, *_ in by_hand(tiny_run, step, tokens)))
+    panels = [ax for ax in fig.axes if ax.images]
+    assert len(panels) == 3 * 12
+    colors = token_colors(tiny_run.vocabulary)[tokens]
+    for token in range(12):
+        values, moves, landed = panels[3 * token : 3 * token + 3]
+        for ax in (values, moves, landed):
+            (image,) = ax.images
+            expected = tiny_run.landscape(step, plane_grid(image.get_extent()))[:, token]
+            np.testing.assert_array_equal(image.get_array(), expected.reshape(GRID, GRID))
+            assert ax.get_aspect() == 1 and image.cmap.name == "viridis"
+            assert ax.spines["top"].get_visible() == (tiny_run.vocabulary[token] in answers)
+            low, high = np.array([ax.get_xlim(), ax.get_ylim()]).T
+            everything = np.concatenate([v, embed, resid_mid])
+            assert (everything > low).all() and (everything < high).all()
+        np.testing.assert_array_equal(scatters(values)[0].get_offsets(), v)
+        np.testing.assert_array_equal(scatters(landed)[0].get_offsets(), resid_mid)
+        np.testing.assert_allclose(scatters(landed)[0].get_facecolors()[:, :3], colors)
+        edges = scatters(landed)[0].get_edgecolors()[:, :3]
+        np.testing.assert_allclose(edges, [to_rgb(ARROWS[s] if s >= 0 else "white") for s in verdicts])
+        order = np.argsort(verdicts, kind="stable")
+        np.testing.assert_array_equal(arrows(moves).get_offsets(), embed[order])
+        moved = np.column_stack([arrows(moves).U, arrows(moves).V])
+        np.testing.assert_allclose(moved, (resid_mid - embed)[order], atol=1e-6)
+        drawn = arrows(moves).get_facecolors()[:, :3]
+        np.testing.assert_allclose(drawn, [to_rgb(ARROWS[s]) for s in verdicts[order]])
+        for ax in (moves, landed):
+            for state in (0, 1):
+                assert sum(MARKS[state] in text for text in written(ax)) == (verdicts == state).sum()
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_title_and_caption_say_what_comes_of_it(tiny_run, step):
+    for number, name in enumerate(DEMOS):
+        shown = texts(figure(tiny_run, step, name))
+        for t, (verdict, answers, best, prob) in enumerate(by_hand(tiny_run, step, tiny_run.demos[number])):
+            if verdict >= 0:
+                clause = f"answer {answers.pop()}, predicted {best} {MARKS[verdict]} with probability"
+                clause = f"{clause} {prob:.1%}"
+                assert clause in shown and clause in caption(tiny_run, step, name)
+
+
+def test_headings_hold_probabilities(tiny_run):
+    demo = follow(tiny_run, 20, 0)
+    probs = tiny_run.forward(20, tiny_run.demos[0][None]).probs[0]
+    assert demo.where.tolist() == [1, 4]
+    assert heading(demo, 6) == [f"at +₁: {probs[1, 6]:.1%}", f"at +₄: {probs[4, 6]:.1%}", "answer at +₄"]
+    assert heading(demo, 7) == [f"at +₁: {probs[1, 7]:.1%}", f"at +₄: {probs[4, 7]:.1%}"]
+    shown = texts(figure(tiny_run, 20, DEMOS[0]))
+    for token in range(12):
+        assert "\n".join(heading(demo, token)) in shown
+
+
+def test_answers_have_the_larger_columns(tiny_run):
+    demo = follow(tiny_run, 20, 0)
+    columns = places(demo, shown_tokens(demo))
+    sides = {token: side for token, _, side in columns}
+    assert sides[6] == sides[10] > 1.5 * sides[0]
+    for (_, left, side), (_, following, _) in zip(columns, columns[1:]):
+        assert following - left - side == pytest.approx(0.09)
+    assert labelled(demo, 6, sides[6]).tolist() == list(range(8))
+    assert labelled(demo, 0, sides[0]).tolist() == [1, 4]
+
+
+def test_a_rule_for_every_position(tiny_run):
+    run = with_rule(tiny_run, lambda tokens: {tokens[-1]})
+    demo = follow(run, 20, 0)
+    assert len(demo.where) == 8
+    assert likeliest(demo, 6, 3)[:2].tolist() == sorted([3, 5], key=lambda t: -demo.cache.probs[0, t, 6])
+    assert len(set(np.round([side for *_, side in places(demo, shown_tokens(demo))], 9))) == 1
+    right = [verdict for verdict, *_ in by_hand(run, 20, run.demos[0])].count(1)
+    mass = np.mean([demo.cache.probs[0, t, token] for t, token in enumerate(run.demos[0])])
+    for words in (texts(figure(run, 20, DEMOS[0])), caption(run, 20, DEMOS[0])):
+        assert f"{right} of 8 predictions at constrained positions right; answers get {mass:.1%}" in words
+
+
+def test_several_answers_are_named(tiny_run):
+    run = with_rule(tiny_run, lambda tokens: {2, 4} if tokens[-1] == "+" else None)
+    assert "+₁: answer 2 or 4, predicted" in caption(run, 20, DEMOS[0])
+    run = with_rule(tiny_run, lambda tokens: {0, 2, 4, 6} if tokens[-1] == "+" else None)
+    assert "+₁: answer one of 4 tokens, predicted" in caption(run, 20, DEMOS[0])
+
+
+def test_answers_and_predictions_come_first_in_a_large_vocabulary(odd_run):
+    demo = follow(odd_run, 4, 0)
+    shown = shown_tokens(demo)
+    assert shown == sorted(set(shown)) and len(shown) == min(MOST, len(odd_run.vocabulary))
+    probs = demo.cache.probs[0]
+    assert set(np.flatnonzero(demo.allowed.any(axis=0))) | set(probs[demo.where].argmax(axis=1)) <= set(shown)
+    if len(odd_run.vocabulary) > MOST:
+        assert f"{MOST} of {len(odd_run.vocabulary)} tokens" in texts(figure(odd_run, 4, DEMOS[0]))
+
+
+def test_fewer_sequences_than_figures(tiny_run, tmp_path):
+    run = Run.open(tiny_run.folder)
+    run.demos = run.demos[:1]
+    for name in DEMOS[1:]:
+        assert "give only 1 to follow" in texts(figure(run, 20, name))
+        assert "give only 1 to follow" in caption(run, 20, name)
+    for name in (MATRIX, VALUES):
+        draw_figure(run, 20, name, tmp_path, dpi=40)
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_from_attention_to_probabilities(tiny_run, step):
+    fig = figure(tiny_run, step, MATRIX)
+    for row, tokens in enumerate(tiny_run.demos):
+        cache = tiny_run.forward(step, tokens[None])
+        hand = by_hand(tiny_run, step, tokens)
+        (attention,) = named(fig, "attention")[row].images
+        np.testing.assert_array_equal(attention.get_array(), cache.attention[0, 0])
+        for name in ("ffn_pre", "ffn_hidden", "ffn_out", "resid_post", "logits", "probs"):
+            image = named(fig, name)[row].images[0]
+            np.testing.assert_array_equal(image.get_array(), getattr(cache, name)[0])
+            low, high = image.get_clim()
+            assert (low, high) == (0, 1) if name == "probs" else low == -high
+            assert high >= np.abs(getattr(cache, name)).max()
+        for name in ("logits", "probs"):
+            ax = named(fig, name)[row]
+            (dots,) = scatters(ax)
+            best = [tiny_run.vocabulary.index(token) for _, _, token, _ in hand]
+            np.testing.assert_array_equal(dots.get_offsets(), list(zip(best, range(8))))
+            (frames,) = [artist for artist in ax.collections if type(artist) is PolyCollection]
+            middles = {tuple((p.vertices[:4].mean(axis=0)).astype(int)) for p in frames.get_paths()}
+            assert middles == {
+                (tiny_run.vocabulary.index(answer), t)
+                for t, (_, answers, *_) in enumerate(hand) for answer in answers
+            }
+        expected = sorted(MARKS[verdict] for verdict, *_ in hand if verdict >= 0)
+        assert sorted(written(named(fig, "probs")[row])) == expected
+
+
+def test_probability_of_answers_and_loss_by_hand(tiny_run):
+    windows = tiny_run.data.held_out_windows
+    vocabulary = tiny_run.data.vocabulary
+    probs = tiny_run.forward(20, windows[:, :-1]).probs
+    shares = []
+    for window, rows in zip(windows, probs, strict=True):
+        for t in range(len(rows)):
+            answers = tiny_run.rule([vocabulary[token] for token in window[: t + 1]])
+            if answers is not None:
+                shares.append(sum(rows[t, vocabulary.index(answer)] for answer in answers))
+    loss = -np.log(np.take_along_axis(probs, windows[:, 1:, None], axis=-1)).mean()
+    words = (
+        f"get {np.mean(shares):.1%} of probability on average at the {len(shares):,} constrained positions "
+        f"of all held-out windows; their loss is {loss:.3f}"
+    )
+    assert words in texts(figure(tiny_run, 20, MATRIX)) and words in caption(tiny_run, 20, MATRIX)
+    hidden = tiny_run.forward(20, windows[:, :-1]).ffn_hidden
+    active = np.count_nonzero(hidden) / hidden[..., 0].size
+    assert f"{active:.1f} of {hidden.shape[-1]} hidden units" in caption(tiny_run, 20, MATRIX)
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_values_become_the_stream(tiny_run, step):
+    fig = figure(tiny_run, step, VALUES)
+    lengths = {True: [], False: []}
+    right = count = 0
+    for row, tokens in enumerate(tiny_run.demos):
+        cache = tiny_run.forward(step, tokens[None])
+        verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run, step, tokens)])
+        right, count = right + (verdicts == 1).sum(), count + (verdicts >= 0).sum()
+        original = named(fig, "v original")[row]
+        np.testing.assert_array_equal(scatters(original)[0].get_offsets(), cache.v[0, 0])
+        np.testing.assert_allclose(scatters(original)[0].get_facecolors()[:, :3], position_colors(8))
+        for name, start, end in (
+            ("v transformed: v → attention @ v", cache.v[0, 0], cache.mixed[0, 0]),
+            ("v + residual: embed → resid_mid", cache.embed[0], cache.resid_mid[0]),
+        ):
+            ax = named(fig, name)[row]
+            points, rings = scatters(ax)
+            np.testing.assert_array_equal(points.get_offsets(), end)
+            np.testing.assert_array_equal(arrows(ax).get_offsets(), start)
+            np.testing.assert_allclose(np.column_stack([arrows(ax).U, arrows(ax).V]), end - start, atol=1e-6)
+            np.testing.assert_array_equal(rings.get_offsets(), end[verdicts >= 0])
+            colors = [to_rgb(ARROWS[s]) for s in verdicts[verdicts >= 0]]
+            np.testing.assert_allclose(rings.get_edgecolors()[:, :3], colors)
+            assert sorted(text[-1] for text in written(ax) if text[-1] in "✓✗") == sorted(
+                MARKS[s] for s in verdicts if s >= 0
+            )
+            assert ax.get_aspect() == 1
+        for t, verdict in enumerate(verdicts):
+            lengths[verdict >= 0].append((
+                np.hypot(*(cache.mixed - cache.v)[0, 0, t]), np.hypot(*(cache.resid_mid - cache.embed)[0, t])
+            ))
+    (a, b), (c, d) = np.mean(lengths[True], axis=0), np.mean(lengths[False], axis=0)
+    words = (
+        f"{a:.2f} and {b:.2f} at {count} constrained positions, "
+        f"{c:.2f} and {d:.2f} at {24 - count} other positions"
+    )
+    assert words in texts(fig) and words in caption(tiny_run, step, VALUES)
+    assert f"{right} of {count} are right" in caption(tiny_run, step, VALUES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_every_model(odd_run, name, tmp_path, monkeypatch):
+    draw_figure(odd_run, 0, name, tmp_path, dpi=40)
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.size == tuple(int(40 * side) for side in figure_module(name).SIZE)
+    step = 4
+    with matplotlib.rc_context(RC):
+        fig = make_figure(odd_run, step, name)
+        check_texts(fig, monkeypatch, 3)
+    if name in DEMOS:
+        plane = odd_run.config.model.n_embd == 2
+        own = odd_run.params(step).W_o.size > 0
+        assert ("the landscape is left out" in texts(fig)) != plane
+        assert ("The values v are left out" in texts(fig)) == (plane and own)
+        rows = 2 if own else 3
+        panels = [ax for ax in fig.axes if ax.images]
+        assert len(panels) == plane * rows * min(MOST, len(odd_run.vocabulary))
+    elif odd_run.config.model.num_heads > 1:
+        assert f"head 1 of {odd_run.config.model.num_heads}" in texts(fig)
+
+
+@pytest.mark.parametrize("step", [0, 20])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_is_clipped_or_covers_another(tiny_run, name, step, monkeypatch):
+    with matplotlib.rc_context(RC):
+        check_texts(make_figure(tiny_run, step, name), monkeypatch, 11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_captions_are_one_paragraph(tiny_run, odd_run, name):
+    for run in (tiny_run, odd_run):
+        for step in (0, run.steps[-1]):
+            paragraph = caption(run, step, name)
+            assert 50 <= len(paragraph.split()) <= 140, paragraph
+            assert not re.search(r"\n|\*|nan|inf\b", paragraph), paragraph
