@@ -1,7 +1,6 @@
 """scratchformer's command line: train a tiny transformer on a rule and draw everything in it."""
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -14,7 +13,9 @@ def parse(argv):
         prog="run.py", description=__doc__, allow_abbrev=False,
         epilog="python run.py plus_last_even trains that config and draws its figures",
     )
-    parser.add_argument("config", nargs="?", help="name of a config (see --list) or path of a .toml file")
+    parser.add_argument(
+        "config", nargs="?", help="name of a config (see --list), a .toml file, or a .py file with a rule"
+    )
     parser.add_argument("--list", action="store_true", help="list the configs")
     parser.add_argument("--visualize", action="store_true", help="draw from the saved run, do not train")
     parser.add_argument("--step", type=int, metavar="N", help="draw the snapshot of step N")
@@ -43,6 +44,16 @@ def parse(argv):
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="only every N-th snapshot is a frame of a film"
     )
+    parser.add_argument("--rule", metavar="FILE", help="your own rule, as in my_rule.py or my_rule.py:name")
+    parser.add_argument("--explain", metavar="TOKENS", help='walk through the maths of an input: "5 8 3 +"')
+    parser.add_argument("--name", help="with --explain: only this quantity, as in scores")
+    parser.add_argument("--at", metavar="INDEX", help="with --name: only this entry, as in 3,1")
+    parser.add_argument("--target", metavar="TOKEN", help="with --explain: the next token, for gradients")
+    parser.add_argument("--pdb", action="store_true", help="with --name: stop there in the debugger")
+    parser.add_argument("--prove", action="store_true", help="judge the model after every context there is")
+    parser.add_argument(
+        "--prove-limit", type=float, default=600, metavar="SECONDS", help="longest proof (default: 600)"
+    )
     args = parser.parse_args(argv)
     check_arguments(parser, args)
     return args
@@ -70,6 +81,12 @@ def check_arguments(parser, args):
         parser.error(f"--format {args.format}: {kind} are {', '.join(formats)}")
     if args.video and args.step is not None:
         parser.error("--video shows all steps: leave out --step")
+    if args.explain is None and (args.name or args.at or args.target or args.pdb):
+        parser.error("--name, --at, --target and --pdb go with --explain")
+    if args.pdb and not args.name:
+        parser.error("--pdb stops at a quantity: give its --name")
+    if args.rule is not None:
+        args.overrides.append(f"data.rule={args.rule}")
     if args.seed is not None:
         args.overrides.append(f"training.seed={args.seed}")
 
@@ -78,7 +95,7 @@ def main(argv=None):
     """Run the command line; returns the exit code: 0 fine, 1 a check failed, 2 usage, 130 interrupted."""
     args = parse(argv)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too small to share out
-    if args.debug:
+    if args.debug or args.pdb:
         os.environ["NUMBA_DISABLE_JIT"] = "1"
     from scratchformer.config import ConfigError, load_config
     from scratchformer.run_folder import RunError
@@ -89,7 +106,11 @@ def main(argv=None):
             code = list_configs()
         else:
             config = load_config(args.config, args.overrides)
-            code = check_gradients(config) if args.gradcheck else train_and_draw(args, config)
+            check_against_files(args)
+            if args.gradcheck:
+                code = check_gradients(config)
+            else:
+                code = with_run(args, config, pick_command(args))
         sys.stdout.flush()
         return code
     except (ConfigError, RunError) as error:
@@ -104,6 +125,25 @@ def main(argv=None):
         return fail(f"cannot write: {error}", 2)
     except KeyboardInterrupt:
         return fail(f"interrupted; python run.py {args.config} --resume goes on from the last snapshot", 130)
+
+
+def check_against_files(args):
+    """RunError for what argparse can't know; the figures asked for by their names."""
+    args.all_figures = not args.figure
+    args.figure = pick_figures(args.figure)
+    if args.format == "mp4":
+        from figures.film import require_ffmpeg
+
+        require_ffmpeg()
+
+
+def pick_command(args):
+    """What to do with the trained run."""
+    if args.explain is not None:
+        return explain
+    if args.prove:
+        return prove
+    return draw_films if args.video else draw
 
 
 def fail(message, code):
@@ -141,63 +181,58 @@ def check_gradients(config):
     return 0 if all(check.passed for check in checks) else 1
 
 
-def train_and_draw(args, config):
-    """The main job: train (or find the run trained), draw, report."""
-    from figures.catalogue import figure_names
-    from figures.film import require_ffmpeg
-    from scratchformer.run_folder import Run, RunError
+def with_run(args, config, command):
+    """Train the run, or find it trained; then `command(args, run, step, seconds)`, which returns the exit
+    code. seconds: what training took, None if it was done before"""
+    from scratchformer.explain import check
+    from scratchformer.job import check_step, find_run, train
+    from scratchformer.run_folder import Run
 
-    names = pick_figures(args.figure, figure_names())
     folder = Path(args.out) / config.name
     if args.visualize:
-        run = Run.open(folder)
-        if args.overrides and not run.holds(config):
-            raise RunError(f"the run in {folder} has other settings than --seed or --set ask for")
-        seconds = None
+        run = find_run(config, folder, args.overrides)
     else:
         check_step(args.step, config.training)
         run = Run(folder, config)
     run.follow(args.sequence)
-    if args.format == "mp4":
-        require_ffmpeg()
-    if not args.visualize:
-        seconds = train(run, args)
+    if args.explain is not None and not args.visualize:
+        check(run, args.explain, args.name, args.at, args.target)
+    seconds = None if args.visualize else train(run, args.resume, args.retrain)
     step = run.steps[-1] if args.step is None else args.step
     run.params(step)                                        # says which steps there are, if not this one
-    if args.video:
-        film_all(args, run, names)
-    else:
-        draw(args, run, step, names, seconds)
-    return 0
+    return command(args, run, step, seconds)
 
 
-def draw(args, run, step, names, seconds):
-    """Draw figures and, where all are, their captions; report."""
+def draw(args, run, step, seconds):
+    """The main job: draw figures and, where all are, their captions; report."""
     from figures.draw import draw_all
+    from scratchformer.job import summarize
 
     plots = run.folder / "plots" / (f"step_{step:06d}" if args.step is not None else "")
     start = time.perf_counter()
-    times = draw_all(run, step, names, plots, args.format, args.dpi, captions=not args.figure)
+    times = draw_all(run, step, args.figure, plots, args.format, args.dpi, captions=args.all_figures)
     summarize(run, step, plots, seconds, time.perf_counter() - start, times)
+    return 0
 
 
-def film_all(args, run, names):
+def draw_films(args, run, step, seconds):
     """Draw films and report what each took."""
-    from figures.film import draw_films, film_names, left_out
+    from figures import film
     from scratchformer.progress import Progress
 
-    films = [name for name in film_names() if "qkv" in name] if args.video_qkv else film_names()
-    if args.figure:
-        films = names
+    films = film.film_names() if args.all_figures else args.figure
+    if args.video_qkv:
+        films = [name for name in film.film_names() if "qkv" in name]
+    reasons = {name: film.left_out(run, name) for name in films}
     for name in films:
-        if left_out(run, name):
-            print(f"{name}: left out: {left_out(run, name)}")
-    films = [name for name in films if not left_out(run, name)]
+        if reasons[name]:
+            print(f"{name}: left out: {reasons[name]}")
+    films = [name for name in films if not reasons[name]]
     steps = sorted({*run.steps[:: args.every], run.steps[-1]})
     folder = run.folder / "plots" / "learning_dynamics"
     progress = Progress()
     start = time.perf_counter()
-    costs = draw_films(run, steps, films, folder, args.format, args.fps, progress.show)
+    costs = film.draw_films(run, steps, films, folder, args.format, args.fps, progress.show)
     progress.clear()
     print(f"films: {folder} ({len(films)} of {len(steps)} frames, in {time.perf_counter() - start:.1f} s)")
     print(f"{'':<40}{'ms a frame: drawing':>19}{'encoding':>10}{'MB':>7}")
@@ -206,12 +241,47 @@ def film_all(args, run, names):
             f"{name:<40}{1000 * cost.drawing / len(steps):>19.0f}{1000 * cost.encoding / len(steps):>10.0f}"
             f"{cost.bytes / 1e6:>7.2f}"
         )
+    return 0
 
 
-def pick_figures(numbers, names):
-    """The figures of those numbers, all without numbers; RunError where there is none."""
+def explain(args, run, step, seconds):
+    """Print the forward pass of an input, or one entry of it, or stop there in the debugger."""
+    from shutil import get_terminal_size
+
+    from scratchformer import explain
+
+    if args.pdb:
+        explain.stop_in_debugger(run, step, args.explain, args.name)
+    else:
+        color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        width = get_terminal_size().columns
+        print(explain.explain(run, step, args.explain, args.name, args.at, args.target, width, color))
+    return 0
+
+
+def prove(args, run, step, seconds):
+    """Judge the model after every context there is: 0 if it is always right where it can come to be."""
+    from scratchformer.progress import Progress
+    from scratchformer.proof import failures_text, report
+    from scratchformer.prove import prove
+    from scratchformer.run_folder import write_atomically
+
+    progress = Progress()
+    proof = prove(run, step, args.prove_limit, progress.show)
+    progress.clear()
+    path = run.folder / f"failures_step_{step:06d}.tsv"
+    write_atomically(path, failures_text(proof).encode())
+    print(report(proof))
+    print(f"failures: {path}")
+    return proof.exit_code
+
+
+def pick_figures(numbers):
+    """The figures of those numbers or names, all without any; RunError where there is none."""
+    from figures.catalogue import figure_names
     from scratchformer.run_folder import RunError
 
+    names = figure_names()
     if not numbers:
         return names
     main = {str(int(name[:2])): name for name in names if "/" not in name}
@@ -222,83 +292,6 @@ def pick_figures(numbers, names):
         more = ", ".join(name for name in names if "/" in name)
         raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
     return list(dict.fromkeys(picked))
-
-
-def check_step(step, settings):
-    """RunError unless training will save that step."""
-    from scratchformer.run_folder import RunError
-    from scratchformer.train import is_checkpoint
-
-    if step is not None and not (0 <= step <= settings.steps and is_checkpoint(step, settings)):
-        more = ", and 1, 2, 4, ..., 64" if settings.checkpoint_schedule == "log" else ""
-        raise RunError(
-            f"--step {step}: saved are 0 to {settings.steps}, every {settings.checkpoint_every}{more}"
-        )
-
-
-def train(run, args):
-    """Train the run unless it is finished; returns the seconds it took, or None."""
-    from scratchformer import train as training
-    from scratchformer.progress import Progress
-    from scratchformer.run_folder import RunError
-
-    gc.freeze()                         # what the imports made stays: no need to look through it again
-    config = run.config
-    resumable = run.holds(config) and (run.checkpoints / "state.npz").is_file()
-    if args.resume and not resumable:
-        raise RunError(f"--resume: no run of these settings in {run.folder}")
-    state = run.load_state() if resumable and not args.retrain else None
-    if state and state.step == config.training.steps:
-        return None
-    progress = Progress()
-    start = time.perf_counter()
-    if args.resume:
-        data, judge = run.data, run.judge
-    else:
-        if state:
-            print(f"an unfinished run stood at step {state.step:,} and is started anew; "
-                  "--resume would have gone on", file=sys.stderr)
-        run.start()
-        data, judge, state = run.prepared
-    progress.show("compiling the model; the machine code is kept for next time", force=True)
-    first = state.step
-    for state in training.train(config, data, judge, state, run.save):
-        _, train_loss, _, rule_error, _ = state.history[-1]
-        rate = (state.step - first) / (time.perf_counter() - start)
-        progress.show(
-            f"{state.step / config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
-            f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
-        )
-    progress.clear()
-    return time.perf_counter() - start
-
-
-def summarize(run, step, plots, train_seconds, draw_seconds, times):
-    """Print where the figures are, how long it took, and whether the rule was learned."""
-    from scratchformer.config import config_names
-    from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
-
-    steps = run.config.training.steps
-    wrong, constrained, loss = run.held_out(step)
-    bad, judged = run.judge.judge_generated(run.generate(step, 200, 50))
-    print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
-    if train_seconds is None:
-        print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
-    else:
-        print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
-    row = min(range(len(run.history["step"])), key=lambda i: abs(run.history["step"][i] - step))
-    train_loss = run.history["train_loss"][row]
-    print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")
-    print(RULE_ERROR)
-    print(GENERATED_RULE_ERROR)
-    print(f"generated rule error {bad / max(judged, 1):.2%} ({bad} of {judged} constrained tokens wrong)")
-    error = wrong / max(constrained, 1)
-    verdict = "rule learned" if error <= 0.01 else "rule NOT learned"
-    count = f"{wrong} of {constrained} constrained positions wrong"
-    print(f"{verdict}: held-out rule error {error:.2%} ({count})")
-    robust = f"{run.config.name}_robust"
-    if error > 0.01 and robust in config_names():
-        print(f"a recipe that learns it: python run.py {robust}")
 
 
 if __name__ == "__main__":

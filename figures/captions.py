@@ -3,8 +3,8 @@
 import re
 
 from figures.catalogue import figure_module, figure_names
+from scratchformer.judge import LEARNED
 
-LEARNED = 0.01                          # a rule error up to this counts as learned
 CAPITALS = {"qk": "QK", "qkv": "QKV"}
 
 

@@ -5,19 +5,17 @@ below. All mistakes are reported at once, each with file, dotted key, value and 
 """
 
 import dataclasses
-import difflib
 import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scratchformer.errors import ConfigError, close, nearest
+from scratchformer.own_rule import absolute, check_own_rule, describe_rule, is_reference
 from scratchformer.rules import RULES
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-
-
-class ConfigError(Exception):
-    """A config cannot be used; the message has one line for each mistake."""
+FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 
 
 def number(default, low, high=math.inf, *, above=False):
@@ -25,9 +23,9 @@ def number(default, low, high=math.inf, *, above=False):
     return field(default=default, metadata={"low": low, "high": high, "above": above})
 
 
-def choice(default, options):
-    """A field for one of a few words."""
-    return field(default=default, metadata={"options": tuple(options)})
+def choice(default, options, others=None):
+    """A field for one of a few words, or another for which `others` is true."""
+    return field(default=default, metadata={"options": tuple(options), "others": others})
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Model:
 
 @dataclass(frozen=True)
 class DataConfig:
-    rule: str = choice("plus_last_even", RULES)
+    rule: str = choice("plus_last_even", RULES, is_reference)   # or the user's own: file.py:function
+    rule_digest: str = choice("", [""], str.isalnum)            # of that file, filled in on loading
     numbers: int = number(11, 2, 1000)              # the numbers 0 .. numbers - 1
     operators: tuple = ("+",)
     operator_probability: float = number(0.3, 0, 1)
@@ -65,6 +64,7 @@ class Training:
     beta2: float = number(0.999, 0, 0.999999)
     epsilon: float = number(1e-8, 0, 1, above=True)
     checkpoint_every: int = number(100, 1, 100_000_000)
+    checkpoint_schedule: str = choice("linear", ["linear", "log"])   # log: also at 1, 2, 4, ..., 64
     eval_every: int = number(200, 1, 100_000_000)
     eval_windows: int = number(400, 1, 1_000_000)  # how many windows a loss is measured on
     seed: int = number(0, 0, 2**63 - 1)
@@ -91,6 +91,7 @@ def config_names():
 def load_config(name, overrides=()):
     """The config of that name (or path to a .toml file), with `section.key=value` overrides.
 
+    The path of a Python file with one function (or `file.py:function`) is the config of that rule.
     Raises ConfigError with every mistake found.
     """
     tree, path = read_tree(name)
@@ -107,12 +108,20 @@ def load_config(name, overrides=()):
         except tomllib.TOMLDecodeError:
             value = text.strip()
         tree.setdefault(section, {})[entry] = value
+        if (section, entry) == ("data", "rule"):
+            tree["data"] |= {"rule": absolute(value, "."), "rule_digest": ""}
+            tree.pop("description", None)       # it tells of the rule that is replaced
         where[section, entry] = "--set"
     return build_config(Path(path).stem, tree, str(path), where, errors)
 
 
 def read_tree(name, seen=()):
     """The nested dict of a config file, laid over the one it extends, and the file's path."""
+    if is_reference(str(name)):
+        tree, _ = read_tree(FOR_OWN_RULES)
+        tree["data"]["rule"] = absolute(str(name), ".")
+        del tree["description"]
+        return tree, Path(Path(name).name.partition(":")[0])
     path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
     if path in seen:
         raise ConfigError(f"{path}: extends itself by way of {', '.join(map(str, seen))}")
@@ -124,6 +133,9 @@ def read_tree(name, seen=()):
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    data = tree.get("data")
+    if isinstance(data, dict) and "rule" in data:
+        data["rule"] = absolute(data["rule"], path.parent)
     if "extends" in tree:
         base, _ = read_tree(tree.pop("extends"), (*seen, path))
         for section in SECTIONS:
@@ -163,7 +175,9 @@ def build_config(name, tree, path, where, errors):
         errors += [f"{path}: {problem}" for problem in check_together(config)]
     if errors:
         raise ConfigError("\n".join(errors))
-    return config
+    rule, digest = check_own_rule(config.data) if is_reference(config.data.rule) else (config.data.rule, "")
+    data = dataclasses.replace(config.data, rule=rule, rule_digest=digest)
+    return dataclasses.replace(config, data=data, description=config.description or describe_rule(rule))
 
 
 def check_value(entry, value):
@@ -178,9 +192,11 @@ def check_value(entry, value):
     if entry.type is bool:
         return value, None if isinstance(value, bool) else "must be true or false"
     if entry.type is str:
-        if value in limits["options"]:
+        options, others = limits["options"], limits["others"]
+        if value in options or others and isinstance(value, str) and others(value):
             return value, None
-        return value, f"must be one of {', '.join(limits['options'])}{nearest(str(value), limits['options'])}"
+        also = " or file.py:function" if others is is_reference else ""
+        return value, f"must be one of {', '.join(options)}{also}{close(str(value), options)}"
     if isinstance(value, bool) or not isinstance(value, int if entry.type is int else int | float):
         return value, f"must be {'a whole number' if entry.type is int else 'a number'}"
     low, high, above = limits["low"], limits["high"], limits["above"]
@@ -206,13 +222,6 @@ def check_together(config):
         yield f"data.held_out_fraction = {data.held_out_fraction}: leaves no sequence on one side"
     if config.training.warmup_steps > config.training.steps:
         yield f"training.warmup_steps = {config.training.warmup_steps}: more than training.steps"
-
-
-def nearest(word, options):
-    """'; did you mean ...?' for the closest option, else what there is."""
-    options = list(options)
-    close = difflib.get_close_matches(word, options, 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(options)}"
 
 
 def to_toml(config):

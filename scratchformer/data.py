@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.rules import RULES
+from scratchformer.own_rule import find_rule
 
 
 class Data(NamedTuple):
@@ -25,7 +25,7 @@ def make_vocabulary(config):
 def make_data(config, rng):
     """Draw the sequences of a config, split them, and cut the windows. All randomness is `rng`'s."""
     vocabulary = make_vocabulary(config)
-    rule = RULES[config.data.rule]
+    rule = find_rule(config.data)
     lengths = rng.integers(
         config.data.min_length, config.data.max_length, config.data.num_sequences, endpoint=True
     )
@@ -40,6 +40,25 @@ def make_data(config, rng):
         vocabulary, train_sequences, held_out_sequences,
         cut_windows(train_sequences, block_size), cut_windows(held_out_sequences, block_size),
     )
+
+
+def parse_tokens(text, vocabulary, longest):
+    """The ids of tokens written with blanks between them: (T,) int64, 1 <= T <= longest.
+
+    vocabulary: tokens in id order. Raises ValueError, one line, for any other text.
+    """
+    words = [str(token) for token in vocabulary]
+    tokens = text.split()
+    shown = words if len(words) <= 40 else [*words[:3], "...", *words[-3:]]
+    unknown = [token for token in tokens if token not in words]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not a token; the tokens are {' '.join(shown)}")
+    if not 1 <= len(tokens) <= longest:
+        raise ValueError(
+            f"{text!r} has {len(tokens)} tokens; allowed are 1 to {longest}, with blanks between, "
+            f"of {' '.join(shown)}"
+        )
+    return np.array([words.index(token) for token in tokens], np.int64)
 
 
 def generate_sequence(rule, vocabulary, length, operator_probability, rng):

@@ -4,7 +4,7 @@ import numpy as np
 
 from scratchformer.data import allowed_next, judge_sequence
 from scratchformer.model import empty_cache, forward, forward_pass
-from scratchformer.rules import RULES
+from scratchformer.own_rule import find_rule
 
 RULE_ERROR = (
     "rule error: share of positions of held-out windows whose continuation the rule constrains, "
@@ -14,6 +14,8 @@ GENERATED_RULE_ERROR = (
     "generated rule error: share of tokens sampled from the model which the rule constrains, "
     "given the block_size tokens before, that are not allowed"
 )
+
+LEARNED = 0.01                  # a rule error up to this counts as learned
 
 
 class Judge:
@@ -27,7 +29,7 @@ class Judge:
     def __init__(self, config, data, rng):
         self.use_residual = config.model.use_residual
         self.block_size = config.model.block_size
-        self.rule = RULES[config.data.rule]
+        self.rule = find_rule(config.data)
         self.vocabulary = data.vocabulary
         self.train_windows = choose(data.train_windows, config.training.eval_windows, rng)
         self.held_out_windows = choose(data.held_out_windows, config.training.eval_windows, rng)

@@ -1,0 +1,92 @@
+"""What most commands begin and the main job ends with: a trained run, and what to say of it."""
+
+import gc
+import sys
+import time
+from pathlib import Path
+
+from scratchformer import train as training
+from scratchformer.config import config_names
+from scratchformer.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
+from scratchformer.progress import Progress
+from scratchformer.run_folder import Run, RunError
+from scratchformer.train import is_checkpoint
+
+
+def find_run(config, folder, overridden):
+    """The Run that lies in the folder; RunError if there is none, or if the user changed settings of
+    `config` by which it was not made."""
+    run = Run.open(folder)
+    if overridden and not run.holds(config):
+        raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
+    return run
+
+
+def check_step(step, settings):
+    """RunError unless training will save that step."""
+    if step is not None and not (0 <= step <= settings.steps and is_checkpoint(step, settings)):
+        more = ", and 1, 2, 4, ..., 64" if settings.checkpoint_schedule == "log" else ""
+        raise RunError(
+            f"--step {step}: saved are 0 to {settings.steps}, every {settings.checkpoint_every}{more}"
+        )
+
+
+def train(run, resume=False, retrain=False):
+    """Train the run unless it is finished; returns the seconds it took, or None.
+
+    resume: go on with the unfinished run of the folder, RunError if there is none; retrain: even if finished
+    """
+    gc.freeze()                         # what the imports made stays: no need to look through it again
+    config = run.config
+    resumable = run.holds(config) and (run.checkpoints / "state.npz").is_file()
+    if resume and not resumable:
+        raise RunError(f"--resume: no run of these settings in {run.folder}")
+    state = run.load_state() if resumable and not retrain else None
+    if state and state.step == config.training.steps:
+        return None
+    progress = Progress()
+    start = time.perf_counter()
+    if resume:
+        data, judge = run.data, run.judge
+    else:
+        if state:
+            print(f"an unfinished run stood at step {state.step:,} and is started anew; "
+                  "--resume would have gone on", file=sys.stderr)
+        run.start()
+        data, judge, state = run.prepared
+    progress.show("compiling the model; the machine code is kept for next time", force=True)
+    first = state.step
+    for state in training.train(config, data, judge, state, run.save):
+        _, train_loss, _, rule_error, _ = state.history[-1]
+        rate = (state.step - first) / (time.perf_counter() - start)
+        progress.show(
+            f"{state.step / config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
+            f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
+        )
+    progress.clear()
+    return time.perf_counter() - start
+
+
+def summarize(run, step, plots, train_seconds, draw_seconds, times):
+    """Print where the figures are, how long it took, and whether the rule was learned."""
+    steps = run.config.training.steps
+    wrong, constrained, loss = run.held_out(step)
+    bad, judged = run.judge.judge_generated(run.generate(step, 200, 50))
+    print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
+    if train_seconds is None:
+        print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
+    else:
+        print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
+    row = min(range(len(run.history["step"])), key=lambda i: abs(run.history["step"][i] - step))
+    train_loss = run.history["train_loss"][row]
+    print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")
+    print(RULE_ERROR)
+    print(GENERATED_RULE_ERROR)
+    print(f"generated rule error {bad / max(judged, 1):.2%} ({bad} of {judged} constrained tokens wrong)")
+    error = wrong / max(constrained, 1)
+    verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
+    count = f"{wrong} of {constrained} constrained positions wrong"
+    print(f"{verdict}: held-out rule error {error:.2%} ({count})")
+    robust = f"{run.config.name}_robust"
+    if error > LEARNED and robust in config_names():
+        print(f"a recipe that learns it: python run.py {robust}")
