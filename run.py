@@ -235,12 +235,10 @@ def draw_films(args, run, step, seconds):
     costs = film.draw_films(run, steps, films, folder, args.format, args.fps, progress.show)
     progress.clear()
     print(f"films: {folder} ({len(films)} of {len(steps)} frames, in {time.perf_counter() - start:.1f} s)")
-    print(f"{'':<40}{'ms a frame: drawing':>19}{'encoding':>10}{'MB':>7}")
+    print(f"{'ms of one core a frame':<36}{'data':>8}{'drawing':>10}{'encoding':>10}{'MB':>7}")
     for name, cost in costs.items():
-        print(
-            f"{name:<40}{1000 * cost.drawing / len(steps):>19.0f}{1000 * cost.encoding / len(steps):>10.0f}"
-            f"{cost.bytes / 1e6:>7.2f}"
-        )
+        data, drawing, encoding = (1000 * seconds / len(steps) for seconds in cost[:3])
+        print(f"{name:<36}{data:>8.0f}{drawing:>10.0f}{encoding:>10.0f}{cost.bytes / 1e6:>7.2f}")
     return 0
 
 

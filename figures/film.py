@@ -40,6 +40,7 @@ REST = 2.0                      # seconds for which the last frame stays
 class Cost(NamedTuple):
     """What a film took: seconds of one core, and bytes."""
 
+    data: float
     drawing: float
     encoding: float
     bytes: int
@@ -72,11 +73,14 @@ class Stage:
         self.artists = sorted(artists, key=lambda artist: artist.zorder)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.fig.bbox)
+        self.data_seconds = 0.0
 
     def pixels(self, i):
         """The picture of the i-th snapshot: (height, WIDTH, 3) uint8."""
         self.canvas.restore_region(self.background)
+        clock = time.process_time()
         self.update(i)
+        self.data_seconds += time.process_time() - clock
         for artist in self.artists:
             artist.draw(self.canvas.renderer)
         return np.array(self.canvas.buffer_rgba())[:, :, :3]
@@ -86,6 +90,7 @@ class Redrawn:
     """A figure that is drawn anew for each snapshot, its planes' limits held over training."""
 
     looks = 12                  # snapshots from which the limits are taken
+    data_seconds = 0.0          # reading data is part of drawing
 
     def __init__(self, name, snapshots):
         self.module, self.snapshots = figure_module(name), snapshots
@@ -133,6 +138,13 @@ class Film:
         with matplotlib.rc_context(RC):
             return np.concatenate([self.picture.pixels(i), self.strip.pixels(i)])
 
+    def frames(self, start, stop):
+        """Frames start to stop - 1, and their Cost but for encoding."""
+        data, clock = self.picture.data_seconds, time.process_time()
+        frames = [self.frame(i) for i in range(start, stop)]
+        seconds, data = time.process_time() - clock, self.picture.data_seconds - data
+        return frames, Cost(data, seconds - data, 0.0, 0)
+
 
 FILMS = {}                      # of this process, by name
 
@@ -155,23 +167,20 @@ def make_palette(name):
 
 
 def gif_part(name, start, stop, palette, milliseconds):
-    """Frames start to stop - 1 of a film as a piece of a GIF, and the seconds it took: (bytes, Cost)."""
-    film, clock = film_of(name), time.process_time()
-    frames = [film.frame(i) for i in range(max(start - 1, 0), stop)]
-    drawn = time.process_time()
+    """Frames start to stop - 1 of a film as a piece of a GIF: (bytes, Cost)."""
+    frames, cost = film_of(name).frames(max(start - 1, 0), stop)
+    clock = time.process_time()
     indices = [quantize(frame, palette) for frame in frames]
     content = b"" if start else gif_header(palette, indices[0].shape)
     for i in range(start, stop):
         now = indices[i - stop]
         content += gif_frame(now, indices[i - stop - 1] if i else None, milliseconds[i])
-    return content, Cost(drawn - clock, time.process_time() - drawn, len(content))
+    return content, cost._replace(encoding=time.process_time() - clock, bytes=len(content))
 
 
 def rgb_part(name, start, stop):
-    """Frames start to stop - 1 of a film, and the seconds it took: (list of arrays, Cost)."""
-    film, clock = film_of(name), time.process_time()
-    frames = [film.frame(i) for i in range(start, stop)]
-    return frames, Cost(time.process_time() - clock, 0.0, 0)
+    """Frames start to stop - 1 of a film as they are: (list of arrays, Cost)."""
+    return film_of(name).frames(start, stop)
 
 
 def draw_films(run, steps, names, folder, format="gif", fps=20, progress=lambda text: None):
@@ -223,23 +232,22 @@ def write_mp4(path, parts, fps):
     from imageio import v2 as imageio
 
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.mp4")
-    drawing = encoding = 0.0
+    costs = []
     try:
         with imageio.get_writer(
             temporary, format="FFMPEG", fps=fps, macro_block_size=2, ffmpeg_log_level="error"
         ) as film:
             for frames, cost in parts:
-                drawing += cost.drawing
                 clock = time.process_time()
                 for frame in frames:
                     film.append_data(frame)
-                encoding += time.process_time() - clock
+                costs.append(cost._replace(encoding=time.process_time() - clock))
             for _ in range(round(REST * fps)):
                 film.append_data(frames[-1])
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return Cost(drawing, encoding, path.stat().st_size)
+    return Cost(*map(sum, zip(*costs, strict=True)))._replace(bytes=path.stat().st_size)
 
 
 def require_ffmpeg():
