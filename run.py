@@ -54,6 +54,10 @@ def parse(argv):
     parser.add_argument(
         "--prove-limit", type=float, default=600, metavar="SECONDS", help="longest proof (default: 600)"
     )
+    parser.add_argument(
+        "--quiz", metavar="NAME", help="hand out a function with an error in it, or judge it; list shows all"
+    )
+    parser.add_argument("--hint", action="store_true", help="with --quiz: say what kind of error it is")
     args = parser.parse_args(argv)
     check_arguments(parser, args)
     return args
@@ -61,7 +65,7 @@ def parse(argv):
 
 def check_arguments(parser, args):
     """End with a usage error where arguments do not go together; fill in what follows from others."""
-    if not args.config and not args.list:
+    if not args.config and not args.list and not args.quiz:
         parser.error("name a config, for example plus_last_even; --list shows all")
     if args.visualize and (args.resume or args.retrain):
         parser.error("--visualize does not train: leave out --resume and --retrain")
@@ -81,6 +85,8 @@ def check_arguments(parser, args):
         parser.error(f"--format {args.format}: {kind} are {', '.join(formats)}")
     if args.video and args.step is not None:
         parser.error("--video shows all steps: leave out --step")
+    if args.hint and not args.quiz:
+        parser.error("--hint goes with --quiz")
     if args.explain is None and (args.name or args.at or args.target or args.pdb):
         parser.error("--name, --at, --target and --pdb go with --explain")
     if args.pdb and not args.name:
@@ -104,6 +110,8 @@ def main(argv=None):
     try:
         if args.list:
             code = list_configs()
+        elif args.quiz:
+            code = take_quiz(args)
         else:
             config = load_config(args.config, args.overrides)
             check_against_files(args)
@@ -124,7 +132,8 @@ def main(argv=None):
     except OSError as error:
         return fail(f"cannot write: {error}", 2)
     except KeyboardInterrupt:
-        return fail(f"interrupted; python run.py {args.config} --resume goes on from the last snapshot", 130)
+        return fail(f"interrupted; python run.py {args.config} --resume goes on from the last snapshot"
+                    if args.config else "interrupted", 130)
 
 
 def check_against_files(args):
@@ -159,6 +168,15 @@ def list_configs():
     for name in config_names():
         print(f"{name:<24}{load_config(name).description}")
     return 0
+
+
+def take_quiz(args):
+    """Hand out a quiz, or judge what the learner made of it: 1 if it is wrong."""
+    from scratchformer.quiz import quiz
+
+    text, code = quiz(args.quiz, args.hint)
+    print(text)
+    return code
 
 
 def check_gradients(config):

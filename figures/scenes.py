@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Transform
 
-from figures.labels import add_labels, outline_beside
+from figures.labels import add_labels, label_widths, outline_beside
 from figures.planes import close_groups
 from figures.style import FAMILIES, HELD_OUT, INK, WRONG, family, panel, principal_plane, set_plane, title
 
@@ -66,7 +66,7 @@ class Points:
     """
 
     def __init__(self, ax, tokens, colors, labels, marker=3.5, size=9, side=1):
-        self.ax, self.colors, self.labels, self.side = ax, colors, labels, side
+        self.ax, self.colors, self.labels, self.side, self.size = ax, colors, labels, side, size
         self.families = np.array([family(token) for token in tokens])
         self.markers = []
         for name, shape in FAMILIES.items():
@@ -87,12 +87,26 @@ class Points:
         for chosen, artist in self.markers:
             artist.set_offsets(points[chosen])
         groups = close_groups(self.ax, points[self.labelled], self.families[self.labelled], within=6)
-        texts = [",".join(self.labels[i] for i in self.labelled[group]) for group in groups]
-        self.texts.texts = texts
-        self.texts.set_paths([outline_beside(text, self.side) for text in texts])
+        texts = [shorten([self.labels[i] for i in self.labelled[group]]) for group in groups]
         firsts = self.labelled[[group[0] for group in groups]]
+        self.texts.texts = texts
+        sides = self.sides(points[firsts], texts)
+        self.texts.set_paths([outline_beside(*pair) for pair in zip(texts, sides, strict=True)])
         self.texts.set_offsets(points[firsts])
         self.texts.set_facecolors(self.colors[firsts])
+
+    def sides(self, points, texts):
+        """Where each text goes: to its usual side unless it would leave the axes there."""
+        room = 72 / self.ax.figure.dpi
+        x = self.ax.transData.transform(points)[:, 0] * room
+        widths = self.side * (label_widths(texts, self.size) + 4)
+        inside = (x + widths > self.ax.bbox.x0 * room) & (x + widths < self.ax.bbox.x1 * room)
+        return np.where(inside, self.side, -self.side).tolist()
+
+
+def shorten(names):
+    """Names in a row: all up to six, else the first two and the last."""
+    return ",".join(names if len(names) <= 6 else [*names[:2], "…", names[-1]])
 
 
 class Threads:

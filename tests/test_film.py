@@ -8,6 +8,7 @@ import pytest
 from conftest import ODD, SHORT, run_cli, train_run
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
 from figures import film, pool
@@ -16,7 +17,7 @@ from figures.encode import choose_palette, gif_frame, gif_header, quantize
 from figures.film import Film, draw_films, film_names, left_out
 from figures.landscapes import landscapes
 from figures.qk import pair_scores
-from figures.scenes import held_box
+from figures.scenes import Points, held_box, shorten
 from figures.snapshots import take_snapshots
 from figures.style import RC, K, Q, V
 from scratchformer.run_folder import RunError
@@ -242,3 +243,16 @@ def test_a_film_that_needs_a_plane_is_left_out_with_the_reason(tmp_path):
 def test_wrong_arguments(tmp_path, arguments, message):
     done = run_cli("plus_last_even", *arguments, "--out", tmp_path)
     assert done.returncode == 2 and message in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_labels_stay_within_the_axes():
+    fig = Figure(figsize=(4, 4), dpi=100)
+    ax = fig.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    marks = Points(ax, ["0", "2", "1"], np.zeros((3, 3)), {0: "long label", 1: "long label", 2: "x"})
+    marks.move(np.array([[0.9, 0.1], [0.1, 0.5], [0.5, 0.9]]))
+    left = [path.vertices[:, 0].min() < 0 for path in marks.texts.get_paths()]
+    assert left == [True, False, False]
+    marks.move(np.array([[0.5, 0.5], [0.5, 0.5], [0.9, 0.9]]))
+    assert marks.texts.texts == ["long label,long label", "x"]
+    assert shorten(list("0123456")) == "0,1,…,6"
