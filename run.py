@@ -174,7 +174,7 @@ def take_quiz(args):
     """Hand out a quiz, or judge what the learner made of it: 1 if it is wrong."""
     from scratchformer.quiz import quiz
 
-    text, code = quiz(args.quiz, args.hint)
+    text, code = quiz(args.quiz, hint=args.hint)
     print(text)
     return code
 
