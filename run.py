@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 
@@ -54,6 +55,8 @@ def parse(argv):
     parser.add_argument(
         "--prove-limit", type=float, default=600, metavar="SECONDS", help="longest proof (default: 600)"
     )
+    parser.add_argument("--seeds", type=int, metavar="N", help="train seeds 0 to N - 1 and compare them")
+    parser.add_argument("--compare", metavar="CONFIG", help="with --seeds: another config, side by side")
     parser.add_argument(
         "--quiz", metavar="NAME", help="hand out a function with an error in it, or judge it; list shows all"
     )
@@ -85,6 +88,10 @@ def check_arguments(parser, args):
         parser.error(f"--format {args.format}: {kind} are {', '.join(formats)}")
     if args.video and args.step is not None:
         parser.error("--video shows all steps: leave out --step")
+    if args.seeds is not None and (args.seed is not None or args.seeds < 1):
+        parser.error("--seeds trains seeds from 0: give how many, at least 1, and no --seed")
+    if args.compare and args.seeds is None:
+        parser.error("--compare goes with --seeds")
     if args.hint and not args.quiz:
         parser.error("--hint goes with --quiz")
     if args.explain is None and (args.name or args.at or args.target or args.pdb):
@@ -103,11 +110,13 @@ def main(argv=None):
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too small to share out
     if args.debug or args.pdb:
         os.environ["NUMBA_DISABLE_JIT"] = "1"
-    from scratchformer.config import ConfigError, load_config
-    from scratchformer.run_folder import RunError
-    from scratchformer.train import Diverged
-
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")   # where it can't show a sign, say which it is
     try:
+        from scratchformer.config import ConfigError, load_config
+        from scratchformer.run_folder import RunError
+        from scratchformer.train import Diverged
+
         if args.list:
             code = list_configs()
         elif args.quiz:
@@ -117,10 +126,18 @@ def main(argv=None):
             check_against_files(args)
             if args.gradcheck:
                 code = check_gradients(config)
+            elif args.seeds is not None:
+                other = args.compare and load_config(args.compare, args.overrides)
+                code = train_seeds(args, config, other)
             else:
                 code = with_run(args, config, pick_command(args))
-        sys.stdout.flush()
+        print(end="", flush=True)
         return code
+    except KeyboardInterrupt:           # first, as it may come before the errors below are imported
+        again = f"python run.py {args.config} --resume goes on from the last snapshot"
+        if not args.config or args.seeds is not None:
+            again = "the same command goes on"
+        return fail(f"interrupted; {again}", 130)
     except (ConfigError, RunError) as error:
         return fail(error, 2)
     except Diverged as error:
@@ -131,9 +148,10 @@ def main(argv=None):
         return 0
     except OSError as error:
         return fail(f"cannot write: {error}", 2)
-    except KeyboardInterrupt:
-        return fail(f"interrupted; python run.py {args.config} --resume goes on from the last snapshot"
-                    if args.config else "interrupted", 130)
+    except MemoryError as error:
+        return fail(f"not enough memory: {error}", 1)
+    except BrokenExecutor:
+        return fail("a process that drew was killed, perhaps for want of memory", 1)
 
 
 def check_against_files(args):
@@ -156,7 +174,10 @@ def pick_command(args):
 
 
 def fail(message, code):
-    """Say what went wrong on stderr, return the exit code."""
+    """Say what went wrong on stderr, where the line of progress may be; return the exit code."""
+    from scratchformer.progress import Progress
+
+    Progress().clear()
     print(f"run.py: {message}", file=sys.stderr)
     return code
 
@@ -197,6 +218,27 @@ def check_gradients(config):
     progress.clear()
     print(report(checks))
     return 0 if all(check.passed for check in checks) else 1
+
+
+def train_seeds(args, config, other):
+    """Train many seeds of a config, and of another if given; draw and report what they have in common."""
+    from figures.seeds.draw import draw_compare, draw_seeds
+    from scratchformer.progress import Progress
+    from scratchformer.sweep import sweep
+    from scratchformer.sweep_report import compare, report
+
+    progress = Progress()
+    studies = []
+    for each in filter(None, (config, other)):
+        folder = Path(args.out) / each.name / "seeds"
+        studies.append(sweep(each, range(args.seeds), folder, progress=progress.show))
+        progress.clear()
+        print(draw_seeds(studies[-1], args.format, args.dpi))
+        print(report(studies[-1]))
+    if other:
+        print(compare(*studies))
+        draw_compare(*studies, studies[0].folder, args.format, args.dpi)
+    return 0
 
 
 def with_run(args, config, command):
