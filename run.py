@@ -55,6 +55,10 @@ def parse(argv):
     parser.add_argument(
         "--prove-limit", type=float, default=600, metavar="SECONDS", help="longest proof (default: 600)"
     )
+    parser.add_argument("--causal", action="store_true", help="draw the figures of causal evidence")
+    parser.add_argument(
+        "--ablate", action="append", default=[], metavar="WHAT", help='zero this, as in "attention[+ -> odd]"'
+    )
     parser.add_argument("--seeds", type=int, metavar="N", help="train seeds 0 to N - 1 and compare them")
     parser.add_argument("--compare", metavar="CONFIG", help="with --seeds: another config, side by side")
     parser.add_argument(
@@ -63,6 +67,7 @@ def parse(argv):
     parser.add_argument("--hint", action="store_true", help="with --quiz: say what kind of error it is")
     args = parser.parse_args(argv)
     check_arguments(parser, args)
+    check_tools(parser, args)
     return args
 
 
@@ -88,6 +93,22 @@ def check_arguments(parser, args):
         parser.error(f"--format {args.format}: {kind} are {', '.join(formats)}")
     if args.video and args.step is not None:
         parser.error("--video shows all steps: leave out --step")
+    if args.rule is not None:
+        args.overrides.append(f"data.rule={args.rule}")
+    if args.seed is not None:
+        args.overrides.append(f"training.seed={args.seed}")
+
+
+def check_tools(parser, args):
+    """End with a usage error where the tools' arguments do not go together."""
+    tools = {
+        "--list": args.list, "--gradcheck": args.gradcheck, "--quiz": args.quiz, "--video": args.video,
+        "--explain": args.explain is not None, "--prove": args.prove, "--ablate": args.ablate,
+        "--causal": args.causal, "--seeds": args.seeds is not None,
+    }
+    asked = [name for name, value in tools.items() if value]
+    if len(asked) > 1:
+        parser.error(f"{' and '.join(asked)}: one at a time")
     if args.seeds is not None and (args.seed is not None or args.seeds < 1):
         parser.error("--seeds trains seeds from 0: give how many, at least 1, and no --seed")
     if args.compare and args.seeds is None:
@@ -98,10 +119,8 @@ def check_arguments(parser, args):
         parser.error("--name, --at, --target and --pdb go with --explain")
     if args.pdb and not args.name:
         parser.error("--pdb stops at a quantity: give its --name")
-    if args.rule is not None:
-        args.overrides.append(f"data.rule={args.rule}")
-    if args.seed is not None:
-        args.overrides.append(f"training.seed={args.seed}")
+    if not args.prove_limit > 0:
+        parser.error(f"--prove-limit {args.prove_limit:g}: must be above 0")
 
 
 def main(argv=None):
@@ -170,6 +189,10 @@ def pick_command(args):
         return explain
     if args.prove:
         return prove
+    if args.ablate:
+        return ablate
+    if args.causal:
+        return draw_causal
     return draw_films if args.video else draw
 
 
@@ -245,6 +268,7 @@ def with_run(args, config, command):
     """Train the run, or find it trained; then `command(args, run, step, seconds)`, which returns the exit
     code. seconds: what training took, None if it was done before"""
     from scratchformer.explain import check
+    from scratchformer.interventions import parse_intervention
     from scratchformer.job import check_step, find_run, train
     from scratchformer.run_folder import Run
 
@@ -257,10 +281,16 @@ def with_run(args, config, command):
     run.follow(args.sequence)
     if args.explain is not None and not args.visualize:
         check(run, args.explain, args.name, args.at, args.target)
+    args.ablate = [parse_intervention(text, run) for text in args.ablate]
     seconds = None if args.visualize else train(run, args.resume, args.retrain)
     step = run.steps[-1] if args.step is None else args.step
     run.params(step)                                        # says which steps there are, if not this one
     return command(args, run, step, seconds)
+
+
+def plots_folder(args, run, step):
+    """Where the run's figures go: those of a step asked for into a folder of their own."""
+    return run.folder / "plots" / (f"step_{step:06d}" if args.step is not None else "")
 
 
 def draw(args, run, step, seconds):
@@ -268,7 +298,7 @@ def draw(args, run, step, seconds):
     from figures.draw import draw_all
     from scratchformer.job import summarize
 
-    plots = run.folder / "plots" / (f"step_{step:06d}" if args.step is not None else "")
+    plots = plots_folder(args, run, step)
     start = time.perf_counter()
     times = draw_all(run, step, args.figure, plots, args.format, args.dpi, captions=args.all_figures)
     summarize(run, step, plots, seconds, time.perf_counter() - start, times)
@@ -332,6 +362,25 @@ def prove(args, run, step, seconds):
     print(report(proof))
     print(f"failures: {path}")
     return proof.exit_code
+
+
+def ablate(args, run, step, seconds):
+    """Print what interventions, all at once, do to the answers."""
+    from scratchformer import interventions
+
+    print(interventions.report(interventions.ablate(run, step, args.ablate)))
+    return 0
+
+
+def draw_causal(args, run, step, seconds):
+    """Draw the figures of causal evidence and print where they are."""
+    from figures.causal import NAMES
+    from figures.draw import draw_all
+
+    plots = plots_folder(args, run, step)
+    draw_all(run, step, list(NAMES), plots, args.format, args.dpi)
+    print(f"figures: {plots / 'causal'} ({len(NAMES)} files)")
+    return 0
 
 
 def pick_figures(numbers):

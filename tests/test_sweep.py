@@ -362,3 +362,24 @@ def test_texts_keep_apart(tmp_path, monkeypatch):
         titles = [ax.get_title() for ax in fig.axes]
     assert sum("group" in text for text in titles) == len(groups.members)
     assert sum("✗" in text for text in titles) == 4
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "no --seed"),
+    (["--compare", "plus_last_even"], "--compare goes with --seeds"),
+])
+def test_wrong_arguments(tmp_path, arguments, message):
+    done = run_cli("plus_last_even", *arguments, "--out", tmp_path)
+    assert done.returncode == 2 and message in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_the_study_through_the_command_line(tmp_path):
+    short = [f"--set={entry}" for entry in SHORT]
+    command = ["plus_last_even", "--seeds", 2, "--compare", "plus_last_even_robust", *short]
+    done = run_cli(*command, "--out", tmp_path, "--set=training.warmup_steps=2", "--dpi", "40")
+    assert done.returncode == 0, done.stderr
+    assert "of 2 seeds learned the rule" in done.stdout
+    folder = tmp_path / "plus_last_even" / "seeds"
+    assert {"seeds.csv", "seeds_atlas.png", "seeds_learning_curves.png", "seeds_compare.png"} <= {
+        path.name for path in folder.iterdir()
+    }

@@ -1,0 +1,143 @@
+"""Which components the answers need: each knocked out in turn, and what comes of the rule error."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from figures.style import GREY, HELD_OUT, INK, panel, title
+from figures.words import code, counted, sentence
+from scratchformer.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
+from scratchformer.names import TABLE
+
+SIZE = (11, 6)
+COMPONENTS = ("token_embed", "pos_embed", "attention", "attn_out", "ffn_out", *ROUTES)
+MEANINGS = {
+    "pos_embed": "where the token is (mean: of all positions)",
+    "skip_attention": "the residual route around attention",
+    "skip_ffn": "the residual route around the feed-forward layer",
+}
+VALUES = {"0": (INK, "set to zero"), "mean": (GREY, "set to its mean over the windows, at each position")}
+COST = 200_000                          # numbers to compute for one bar
+BAR = 0.36
+
+
+def draw(fig, run, step):
+    """One row a component: two bars of rule errors, and two of what the right answers lose."""
+    results = knock_outs(run, step)
+    title(
+        fig, f"Components knocked out of {run.config.name} at step {step:,}",
+        f"{headline(results)}\n{detail(run, results)}",
+    )
+    if not any_result(results).constrained:
+        return
+    names = list(dict.fromkeys(name for name, _ in results))
+    left = panel(fig, 3.75, 0.75, 3.3, 4.1)
+    right = panel(fig, 7.45, 0.75, 3.3, 4.1)
+    for i, value in enumerate(VALUES):
+        chosen = [results[name, value] for name in names]
+        y = np.arange(len(names)) + (i - 0.5) * BAR
+        bars(left, y, [error(result) for result in chosen], value, "{:.1%}")
+        bars(right, y, [result.log_prob for result in chosen], value, "{:+.2f}")
+    before = error(any_result(results), before=True)
+    left.axvline(before, color=HELD_OUT, linestyle="--", linewidth=1.2, zorder=4)
+    left.set(title=f"rule error (dashed: nothing knocked out, {before:.1%})", xlim=(0, 1.22))
+    left.set_xticks(np.linspace(0, 1, 5), [f"{share:.0%}" for share in np.linspace(0, 1, 5)])
+    left.set_yticks(range(len(names)), [f"{name}\n{meaning(name)}" for name in names], linespacing=1.3)
+    low = min(0.0, *(result.log_prob for result in results.values()))
+    high = max(0.0, *(result.log_prob for result in results.values()))
+    room = 0.22 * (high - low or 1)
+    limits = (low - room * (low < 0), high + room * (high > 0 or low == 0))
+    right.set(title="mean change of log P(right answer), nats", xlim=limits, yticks=[])
+    for ax in (left, right):
+        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.axvline(0, color=GREY, linewidth=0.7)
+        ax.spines["left"].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+    handles, labels = left.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="center", bbox_to_anchor=(0.5, 0.2 / SIZE[1]), ncols=2)
+
+
+def bars(ax, y, lengths, value, form):
+    """One bar a component, its number at the end."""
+    color, label = VALUES[value]
+    ax.barh(y, lengths, BAR, color=color, label=label)
+    for place, length in zip(y, lengths, strict=True):
+        ax.annotate(
+            form.format(length).replace("-", "−"), (length, place), (3 if length >= 0 else -3, 0),
+            textcoords="offset points", ha="left" if length >= 0 else "right", va="center", fontsize=7.5,
+            zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
+
+
+@lru_cache(maxsize=4)
+def knock_outs(run, step):
+    """{(component, value): its Ablation}; without residual connections there are no routes."""
+    windows = max(1, COST // numbers_a_window(run))
+    return {
+        (name, value): ablate(run, step, [parse_intervention(f"{name}={value}", run)], windows)
+        for name in COMPONENTS if name not in ROUTES or run.config.model.use_residual for value in VALUES
+    }
+
+
+def any_result(results):
+    """One Ablation: what it says of the untouched model, all say."""
+    return next(iter(results.values()))
+
+
+def error(result, before=False):
+    """The rule error after an ablation, or before it."""
+    return (result.wrong_before if before else result.wrong_after) / max(result.constrained, 1)
+
+
+def meaning(name):
+    """What a component is."""
+    return MEANINGS[name] if name in MEANINGS else TABLE[name].meaning.partition(";")[0]
+
+
+def headline(results):
+    """The most and the least needed component, in words."""
+    first = any_result(results)
+    if not first.constrained:
+        return "no answer to judge"
+    errors = {name: error(result) for (name, value), result in results.items() if value == "0"}
+    most, least = max(errors, key=errors.get), min(errors, key=errors.get)
+    before = f"{error(first, before=True):.1%} of answers wrong"
+    if errors[most] == errors[least]:
+        return f"{before}, {errors[most]:.1%} without any one component"
+    return f"{before}, {errors[most]:.1%} without {most}, {errors[least]:.1%} without {least}"
+
+
+def detail(run, results):
+    """What was measured, in words."""
+    first = any_result(results)
+    if not first.constrained:
+        return f"the rule constrains no position of the {counted(first.windows, 'held-out window')} tried"
+    routes = "" if run.config.model.use_residual else "; no residual connections, so no routes around"
+    return (
+        f"each component overwritten in turn, everywhere in {counted(first.windows, 'held-out window')} "
+        f"with {counted(first.constrained, 'constrained position')}{routes}"
+    )
+
+
+def caption(run, step):
+    """What the figure shows, and what this run's answers need."""
+    results = knock_outs(run, step)
+    first = any_result(results)
+    if not first.constrained:
+        return f"{sentence(detail(run, results))} So there is no answer that a component could be needed for."
+    gap, name = max(
+        (error(results[name, "0"]) - error(results[name, "mean"]), name) for name, _ in results
+    )
+    milder = (
+        f"The two differ most for {code(name)}: {error(results[name, '0']):.1%} wrong with zero, "
+        f"{error(results[name, 'mean']):.1%} with the mean. " if gap > 0 else ""
+    )
+    return (
+        f"{sentence(detail(run, results))} Each row is a component: on the left the rule error that is left, "
+        "on the right what the right answers lose in log probability. Dark bars put in zero, pale ones the "
+        "mean over the windows at each position, which keeps the component's size and takes away what it "
+        f"says of the window. A bar no longer than the dashed line marks what the answers do not need. "
+        f"Untouched, the model gets {first.wrong_before:,} of {first.constrained:,} answers wrong "
+        f"({headline(results)}). {milder}"
+        "How the answer travels through these components is figure 02's question."
+    )

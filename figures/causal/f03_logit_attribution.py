@@ -1,0 +1,112 @@
+"""Who speaks for the right answer: its logit as an exact sum of what each component says."""
+
+import numpy as np
+
+from figures.style import GREY, HELD_OUT, INK, heatmap, panel, title
+from figures.words import code, counted, listed
+
+SIZE = (11, 5)
+
+
+def draw(fig, run, step):
+    """Bars of mean contributions with their spread, and the means by answer."""
+    parts, allowed = attribution(run, step)
+    title(
+        fig, f"Who speaks for the right answer in {run.config.name} at step {step:,}",
+        f"{headline(parts)}\n{detail(run, parts)}",
+    )
+    if not parts["sum"].size:
+        return
+    names = list(parts)
+    ax = panel(fig, 1.3, 0.75, 3.9, 3.0)
+    for y, name in enumerate(names):
+        values = parts[name]
+        low, high = np.quantile(values, [0.05, 0.95])
+        ax.barh(y, values.mean(), 0.62, color=INK if name == "sum" else GREY)
+        ax.plot([low, high], [y, y], color=HELD_OUT, linewidth=1.5)
+    ax.set_yticks(range(len(names)), [f"{name}\n{signed(parts[name].mean())}" for name in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.axvline(0, color=GREY, linewidth=0.7)
+    ax.set(title="all constrained positions", xlabel="mean, and 5% to 95% of positions (line), in logits")
+    answers = [i for i in range(allowed.shape[1]) if allowed[:, i].any()]
+    means = np.array([[parts[name][allowed[:, i]].mean() for name in names] for i in answers])
+    ax = panel(fig, 6.35, 0.75, 3.75, 3.0)
+    columns = [name.replace("_", "\n") for name in names]
+    heatmap(ax, means, [run.vocabulary[i] for i in answers], columns, "mean, in logits")
+    ax.set(title="by answer", ylabel="token that the rule allows")
+
+
+def attribution(run, step):
+    """({component: its share of the right answer's logit}, what is allowed), at the constrained positions of
+    all held-out windows: (N,) each, and (N, V).
+
+    The logit is the mean of the allowed tokens' less the mean of all tokens'. The LM head is linear, so
+    what it makes of each part of resid_post adds up to that: the last entry, sum, computed from the logits.
+    """
+    cache, allowed, params = run.held_out_cache(step), run.held_out_allowed, run.params(step)
+    chosen = allowed.any(axis=-1)
+    allowed = allowed[chosen]
+    weights = allowed / allowed.sum(axis=-1, keepdims=True) - 1 / allowed.shape[1]      # (N, V)
+    direction = weights @ params.W_unembed.T                                            # (N, C)
+    parts = {}
+    for name in components(run):
+        part = np.broadcast_to(getattr(cache, name), cache.resid_post.shape)[chosen]
+        parts[name] = (part * direction).sum(axis=-1)
+    parts["b_unembed"] = weights @ params.b_unembed
+    parts["sum"] = (cache.logits[chosen] * weights).sum(axis=-1)
+    return parts, allowed
+
+
+def components(run):
+    """What resid_post is the sum of."""
+    if run.config.model.use_residual:
+        return ("token_embed", "pos_embed", "attn_out", "ffn_out")
+    return ("ffn_out",)
+
+
+def signed(value):
+    """A number with its sign."""
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def headline(parts):
+    """The sum and its largest part, in words."""
+    if not parts["sum"].size:
+        return "the rule constrains no position of the held-out windows"
+    means = {name: values.mean() for name, values in parts.items() if name != "sum"}
+    most = max(means, key=means.get)
+    return (
+        f"the right answer's logit is {signed(parts['sum'].mean())} above the mean of all tokens' logits; "
+        f"{most} gives {signed(means[most])} of it"
+    )
+
+
+def detail(run, parts):
+    """What adds up to the logit, in words."""
+    if not parts["sum"].size:
+        return "so there is no right answer to speak for"
+    missing = "" if run.config.model.use_residual else " (no residual: the LM head reads ffn_out)"
+    return (
+        f"{' + '.join(name for name in parts if name != 'sum')} = sum, exactly{missing}; "
+        f"{counted(parts['sum'].size, 'constrained position')} of all held-out windows"
+    )
+
+
+def caption(run, step):
+    """What the figure shows, and which components speak for and against this run's answers."""
+    parts, _ = attribution(run, step)
+    if not parts["sum"].size:
+        return f"No logit is taken apart here: {headline(parts)}, {detail(run, parts)}."
+    means = {name: values.mean() for name, values in parts.items() if name != "sum"}
+    said = listed([f"{code(name)} {signed(mean)}" for name, mean in means.items()])
+    against = [code(name) for name, mean in means.items() if mean < 0]
+    return (
+        "The LM head is linear, so the logit of a token is an exact sum of what the components in "
+        f"{code('resid_post')} contribute, and of the bias. What is taken apart is the logit of the right "
+        "answer (of several, their mean) less the mean of all tokens' logits, which softmax ignores. The "
+        "left panel has the mean over all constrained positions as a bar and 5% to 95% of them as a line, "
+        f"the right one the means for each answer. Here {said} make {signed(parts['sum'].mean())}. "
+        + (f"On average {listed(against)} speak{'s' * (len(against) == 1)} against the answer. "
+           if against else "On average none speaks against the answer. ")
+        + "This counts direct effects only: what attention hands to the feed-forward layer counts there."
+    )

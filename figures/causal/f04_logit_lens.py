@@ -1,0 +1,123 @@
+"""When the answer is there: the prediction read off the residual stream at three stages."""
+
+import numpy as np
+
+from figures.labels import add_labels, at_position
+from figures.sequences import MARKS, row_labels
+from figures.style import CORRECT, INK, VERDICTS, WRONG, panel, title
+from figures.words import counted, listed
+from scratchformer.data import allowed_next
+from scratchformer.interventions import lens
+from scratchformer.judge import count_wrong, lands_right
+
+SIZE = (11, 4.8)
+STAGES = ("embed", "resid_mid", "resid_post")
+
+
+def draw(fig, run, step):
+    """Rule error and probability of the right answer by stage, and the top tokens of one sequence."""
+    errors, rights, constrained = stages(run, step)
+    title(
+        fig, f"Logit lens: when {run.config.name} at step {step:,} knows the answer",
+        f"{headline(errors, constrained)}\nthe LM head reads each stage; it was trained on resid_post only"
+        f"{'' if run.config.model.use_residual else ', which has no residual route from the others'}",
+    )
+    if constrained:
+        ax = panel(fig, 0.8, 0.75, 2.5, 2.8)
+        ax.bar(range(3), errors, 0.6, color=WRONG, alpha=0.8)
+        for x, error in enumerate(errors):
+            ax.annotate(f"{error:.1%}", (x, error), (0, 2), textcoords="offset points", ha="center")
+        ax.set(title="rule error", ylim=(0, 1.1), ylabel="share of constrained positions")
+        other = panel(fig, 4.1, 0.75, 2.5, 2.8)
+        low, high = np.quantile(rights, [0.05, 0.95], axis=1)
+        other.bar(range(3), high - low, 0.3, low, color=CORRECT)
+        other.plot(range(3), [right.mean() for right in rights], color=INK, marker="o", markersize=4)
+        other.set(title="P(right answer), 5–95%", ylim=(-0.05, 1.1), xlim=(-0.6, 2.6))
+        ax.set_xticks(range(3), STAGES)
+        means = [f"{name}\n{right.mean():.1%}" for name, right in zip(STAGES, rights, strict=True)]
+        other.set_xticks(range(3), means)
+        for axes in (ax, other):
+            axes.tick_params(axis="x", length=0)
+    table(fig, run, step)
+
+
+def table(fig, run, step):
+    """The likeliest token of the first sequence to follow, at each position and stage."""
+    top, state, labels = demo(run, step)
+    T = len(labels)
+    ax = panel(fig, 7.6, 0.75, 3.1, 2.8)
+    ax.pcolormesh(state, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
+    ax.set(xlim=(0, 3), ylim=(T, 0))
+    ax.set_title("likeliest next token in one sequence")
+    size = min(9.0, 0.6 * 72 * 2.8 / T)
+    texts = [
+        run.vocabulary[top[t, i]] + (f" {MARKS[int(state[t, i])]}" if state[t, i] >= 0 else "")
+        for t in range(T) for i in range(3)
+    ]
+    points = np.array([(i + 0.5, t + 0.5) for t in range(T) for i in range(3)])
+    colors = ["white" if verdict == 0 else INK for verdict in state.ravel()]
+    add_labels(ax, points, texts, colors, size)
+    ax.set_yticks(np.arange(T) + 0.5, labels, fontsize=size)
+    ax.set_xticks(np.arange(3) + 0.5, STAGES)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.set_ylabel("after")
+
+
+def stages(run, step):
+    """(rule errors, [probability of an allowed token: (N,)] of the stages, constrained positions)."""
+    cache, allowed, params = run.held_out_cache(step), run.held_out_allowed, run.params(step)
+    chosen = allowed.any(axis=-1)
+    errors, rights = [], []
+    for name in STAGES:
+        logits, probs = lens(params, getattr(cache, name))
+        wrong, constrained = count_wrong(logits, allowed)
+        errors.append(wrong / max(constrained, 1))
+        rights.append((probs * allowed).sum(axis=-1)[chosen])
+    return errors, rights, int(chosen.sum())
+
+
+def demo(run, step):
+    """(likeliest ids: (T, 3), verdicts: (T, 3), 1, 0, or -1 if open, labels) of the first of run.demos."""
+    cache, params = run.forward(step, run.demos[0][None]), run.params(step)
+    allowed = allowed_next(run.rule, run.data.vocabulary, cache.tokens)
+    found = [lens(params, getattr(cache, name))[0] for name in STAGES]
+    state = [np.where(allowed.any(axis=-1), lands_right(logits, allowed), -1)[0] for logits in found]
+    top = np.stack([logits[0].argmax(axis=-1) for logits in found], axis=1)
+    labels = [at_position(label, t) for t, label in enumerate(row_labels(run, cache))]
+    return top, np.stack(state, axis=1), labels
+
+
+def headline(errors, constrained):
+    """The rule errors in words."""
+    if not constrained:
+        return "the rule constrains no position of the held-out windows"
+    return "rule error: " + ", ".join(
+        f"{error:.1%} read off {name}" for name, error in zip(STAGES, errors, strict=True)
+    )
+
+
+def caption(run, step):
+    """What the figure shows, and at which stage this run's answers come about."""
+    errors, rights, constrained = stages(run, step)
+    told = (
+        "The LM head reads the stream before attention, after it and after the feed-forward layer, as if "
+        "each were the last stage. The table shows the likeliest token after each position of one sequence: "
+        "✓ where the rule allows it, ✗ where not. "
+    )
+    if not constrained:
+        return f"{told}In the held-out windows there is no answer to judge."
+    gains = [errors[0] - errors[1], errors[1] - errors[2]]
+    step_name = ("attention", "the feed-forward layer")[int(np.argmax(gains))]
+    change = (
+        f"The larger part of the error, {max(gains):.1%}, goes with {step_name}. " if max(gains) > 0
+        else "No stage lowers the error. "
+    )
+    means = listed([f"{right.mean():.1%}" for right in rights])
+    return (
+        f"{told}Over the {counted(constrained, 'constrained position')} of all held-out windows, the left "
+        "panel has the rule error, the middle one the probability of the right answer: its mean as a line, "
+        f"5% to 95% of positions as a bar. Here the error is {listed([f'{error:.1%}' for error in errors])} "
+        f"from stage to stage, the mean probability {means}. {change}A stage that reads badly may still hold "
+        "the answer, in a form that only what follows can read."
+    )

@@ -1,0 +1,85 @@
+"""--explain, --prove, --ablate and --causal as a user calls them, on a run that is trained on the way."""
+
+import os
+
+import pytest
+from conftest import SHORT, run_cli
+
+from scratchformer.explain import explain
+from scratchformer.names import ACTIVATION_NAMES
+from scratchformer.proof import report
+from scratchformer.prove import prove
+from scratchformer.run_folder import Run
+
+SMALL = [f"--set={entry}" for entry in (*SHORT, "model.block_size=4")]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tools")
+    done = run_cli("plus_last_even", *SMALL, "--out", folder, "--explain", "5 8 +")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    run = Run.open(folder / "plus_last_even")
+    assert done.stdout == explain(run, 4, "5 8 +") + "\n"
+    assert all(name in done.stdout for name in ACTIVATION_NAMES[:-1])
+    return folder
+
+
+def test_one_entry_and_its_gradient_at_a_step(out):
+    done = run_cli(
+        "plus_last_even", *SMALL, "--out", out, "--explain", "5 8 +", "--name", "scores", "--at", "2,1",
+        "--target", "8", "--step", "2",
+    )
+    run = Run.open(out / "plus_last_even")
+    assert done.stdout == explain(run, 2, "5 8 +", "scores", "2,1", "8") + "\n"
+
+
+def test_no_color_in_a_pipe_and_no_line_wider_than_the_terminal(out):
+    done = run_cli(
+        "plus_last_even", *SMALL, "--out", out, "--explain", "5 8 +",
+        env={**os.environ, "COLUMNS": "70"},
+    )
+    assert "\x1b" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 70
+
+
+def test_proof(out):
+    done = run_cli("plus_last_even", *SMALL, "--out", out, "--prove")
+    run = Run.open(out / "plus_last_even")
+    proof = prove(run, 4)
+    assert done.returncode == proof.exit_code == 1
+    assert done.stdout.startswith(report(proof).split("\n")[0])
+    (path,) = run.folder.glob("failures_step_*.tsv")
+    assert path.name == "failures_step_000004.tsv" and str(path) in done.stdout
+
+
+def test_a_proof_that_takes_too_long_is_refused(tmp_path):
+    small = [f"--set={entry}" for entry in SHORT]
+    done = run_cli("plus_last_even", *small, "--out", tmp_path, "--prove", "--prove-limit", "0.01")
+    assert done.returncode == 2 and "--prove-limit SECONDS allows it" in done.stderr
+
+
+def test_ablation_and_causal_figures(out):
+    done = run_cli("plus_last_even", *SMALL, "--out", out, "--ablate", "attention[+ -> odd]", "--ablate", "v")
+    assert done.returncode == 0 and "rule error" in done.stdout, done.stderr
+    done = run_cli("plus_last_even", *SMALL, "--out", out, "--causal", "--dpi", "40")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert len(list((out / "plus_last_even" / "plots" / "causal").glob("0?_*.png"))) == 5
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--explain", "5 x"], "--explain: 'x' is not a token; the tokens are 0 1 2"),
+    (["--explain", ""], "has 0 tokens"),
+    (["--explain", "1 2", "--name", "scorse"], "did you mean 'scores'?"),
+    (["--explain", "1 2", "--name", "scores", "--at", "3,1"], "allowed are"),
+    (["--explain", "1 2", "--at", "3,1"], "--at needs --name"),
+    (["--name", "scores"], "go with --explain"),
+    (["--explain", "1 2", "--pdb"], "give its --name"),
+    (["--ablate", "attenton"], "did you mean 'attention'?"),
+    (["--ablate", "attention[+ -> ]"], "intervention"),
+    (["--explain", "1 2", "--prove"], "one at a time"),
+    (["--prove", "--prove-limit", "0"], "--prove-limit 0: must be above 0"),
+])
+def test_mistakes_are_told_before_anything_is_written(tmp_path, arguments, message):
+    done = run_cli("plus_last_even", *arguments, "--out", tmp_path)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
