@@ -33,7 +33,7 @@ def follow_all(run, step):
 def missing(run, number):
     """Why there is no sequence of that number."""
     return (
-        f"There is no sequence {number + 1}: the held-out windows of this run give only "
+        f"There is no value demo {number}: the held-out windows of this run give only "
         f"{len(run.demos)} to follow."
     )
 

@@ -32,6 +32,7 @@ PLACES = {                                      # centre and width of every box
     "logits": (6.3, 1.02, 2.1), "probs": (8.75, 1.02, 2.1), "targets": (6.3, 0.36, 2.1),
     "loss": (8.75, 0.36, 2.1),
 }
+OPERATION = {"boxstyle": "round,pad=0.22", "facecolor": "#dfe4e9", "edgecolor": "none"}
 TALL = 0.46                                     # height of a box
 COLORS = {"q": Q, "k": K, "v": V, "W_q": Q, "W_k": K, "W_v": V}
 ROUTES = (                                      # straight arrows from box to box
@@ -66,9 +67,9 @@ def draw(fig, run, step):
     draw_turns(ax, has_output)
     draw_stream(ax, cache.use_residual)
     for y, text in ((6.625, "mask, softmax"), (5.875, "weighted mean")):
-        ax.text(8.67, y, text, fontsize=8, ha="right", va="center", color="#5a6672")
+        ax.text(8.64, y, text, fontsize=8, ha="right", va="center", color="#5a6672", bbox=OPERATION)
     for x, y, text in ((7.525, 3.72, "ReLU"), (7.525, 1.34, "softmax")):
-        ax.text(x, y, text, fontsize=8, ha="center", va="center", color="#5a6672")
+        ax.text(x, y, text, fontsize=8, ha="center", va="center", color="#5a6672", bbox=OPERATION)
     last = {"C": cache.embed.shape[2], "F": cache.ffn_pre.shape[2], "V": cache.logits.shape[2]}
     draw_dims(ax, dict(zip("BHTD", cache.q.shape, strict=True)) | last)
 
@@ -179,6 +180,9 @@ def draw_dims(ax, sizes):
     ):
         ax.add_patch(box(x, 9.42, 0.3, 0.18, fill, edge, min(rounding, 0.08)))
         ax.text(x + 0.38, 9.51, text, va="center")
+    for y, text in ((9.27, "grey, at the right of a box: its symbol in formulas"),
+                    (9.08, "mask: hides from a query the keys after it")):
+        ax.text(3.35, y, text, va="center", color="#5a6672")
 
 
 def caption(run, step):

@@ -8,7 +8,7 @@ from figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
 from figures.words import counted, listed
 from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
-SIZE = (10, 5.4)
+SIZE = (10, 5.6)
 GENERATED = "#7a3f8f"
 
 
@@ -18,6 +18,7 @@ def draw(fig, run, step):
     steps, last = history["step"], -1
     title(
         fig, f"Learning curve of {run.config.name}",
+        f"losses and rule error: measured on {samples(run)}\n"
         f"after {steps[last]:,.0f} steps: loss {history['train_loss'][last]:.3f} on training, "
         f"{history['held_out_loss'][last]:.3f} on held-out windows; "
         f"rule error {history['rule_error'][last]:.1%}, "
@@ -25,7 +26,7 @@ def draw(fig, run, step):
     )
     loss_ax = panel(fig, 0.75, 1.35, 8.45, 2.97)
     error_ax = loss_ax.twinx()
-    many = len(steps) > 30
+    many, even = len(steps) > 30, np.log(len(run.vocabulary))
     lines = [
         *loss_ax.plot(
             steps, history["train_loss"], color=TRAIN, linewidth=2.4, label="loss, training windows",
@@ -39,8 +40,11 @@ def draw(fig, run, step):
             steps, history["generated_rule_error"], color=GENERATED, linestyle=":",
             label="generated rule error",
         ),
+        loss_ax.axhline(
+            even, color=GREY, linewidth=1, linestyle=(0, (6, 3)), label="loss of guessing evenly",
+        ),
     ]
-    losses = np.concatenate([history["train_loss"], history["held_out_loss"]])
+    losses = np.concatenate([history["train_loss"], history["held_out_loss"], [even]])
     pad = 0.06 * (np.ptp(losses) or 1)
     loss_ax.set(xlabel="training step", ylabel="cross-entropy loss, nats a token")
     loss_ax.set_xlim(0, max(steps[last], 1))
@@ -49,19 +53,24 @@ def draw(fig, run, step):
     loss_ax.xaxis.get_major_locator().set_params(integer=True)
     loss_ax.grid(axis="y", color="#eeeeee")
     error_ax.set_ylim(-0.03, 1.03)
-    error_ax.set_ylabel("rule error, share of constrained positions", color=WRONG)
-    error_ax.tick_params(axis="y", colors=WRONG)
-    error_ax.spines["right"].set(visible=True, color=WRONG)
+    error_ax.set_ylabel("rule error, generated rule error: share wrong")
+    error_ax.spines["right"].set(visible=True, color=GREY)
     if step != run.steps[-1]:
-        loss_ax.axvline(step, color=INK, linewidth=1)
+        loss_ax.axvline(step, color=INK, linewidth=1.8, clip_on=False, zorder=6)
         loss_ax.text(step, 1.01, f"step {step:,}", transform=loss_ax.get_xaxis_transform(), ha="center")
-    fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.65 / SIZE[1]), ncols=4)
+    fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.65 / SIZE[1]), ncols=5, columnspacing=1.5)
     for x, text, color in ((0.75, RULE_ERROR, WRONG), (5.15, GENERATED_RULE_ERROR, GENERATED)):
         fig.text(
             x / SIZE[0], 0.8 / SIZE[1], textwrap.fill(text, 66), va="top", fontsize=8, color=color,
             linespacing=1.4,
         )
     loss_ax.spines["left"].set_color(GREY)
+
+
+def samples(run):
+    """The sizes of the samples on which losses and rule error are measured, in words."""
+    train, held_out = len(run.judge.train_windows), len(run.judge.held_out_windows)
+    return f"a sample of {counted(train, 'training window')} and {counted(held_out, 'held-out window')}"
 
 
 def caption(run, step):
@@ -72,9 +81,10 @@ def caption(run, step):
     marked = "" if step == run.steps[-1] else f" A vertical line marks step {step:,}, that of other figures."
     return (
         "The left axis is the loss on training and on held-out windows, the right axis the two rule errors "
-        f"explained below the curves.{marked} Over {counted(int(steps[-1]), 'step')} the held-out loss "
-        f"went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token (to guess evenly costs "
-        f"{np.log(len(run.vocabulary)):.3f}) and was lowest, {losses[lowest]:.3f}, at step "
+        f"explained below the curves. Losses and rule error are measured on {samples(run)}, while the "
+        f"verdict counts all held-out windows.{marked} Over {counted(int(steps[-1]), 'step')} the held-out "
+        f"loss went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token (guessing evenly, the dashed grey "
+        f"line, costs {np.log(len(run.vocabulary)):.3f}) and was lowest, {losses[lowest]:.3f}, at step "
         f"{steps[lowest]:,.0f}; the training loss ended at {history['train_loss'][-1]:.3f}. "
         f"{describe_errors(run)} What the model read on the way comes next."
     )

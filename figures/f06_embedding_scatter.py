@@ -46,8 +46,9 @@ def caption(run, step):
         f"{counted(V * T, 'sum')} of a token and a position, such as token {names[-1]} at position {T - 1}, "
         f"written {code(at_position(run.vocabulary[-1], T - 1))}. Tokens that lie close together look alike "
         f"to everything that follows; here {pairs}. {describe_positions(params.W_pos)} "
-        "Adding a position shifts every token by the same arrow, so each token repeats the pattern of the "
-        "positions below. What the model would predict at each point of this space comes next."
+        "Adding a position shifts every token by the same arrow, so around each token the lower panel "
+        "repeats the pattern of the panel of positions. What the model would predict at each point of this "
+        "space comes next."
     )
 
 

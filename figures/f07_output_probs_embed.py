@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from figures.landscapes import halo_labels, landscape_panels, landscapes, square_box, stream_points
+from figures.labels import copy_labels
+from figures.landscapes import halo_labels, landscape_panels, landscapes, square_box
 from figures.planes import label_tokens
 from figures.style import FAMILIES, family, family_legend, inches, title, token_colors
 from figures.words import code, counted, listed
 
 SIZE = (10, 9)
+AROUND = 0.25                                           # the plane around the embeddings, in their widths
 
 
 def draw(fig, run, step):
@@ -23,11 +25,14 @@ def draw(fig, run, step):
         for token, n in zip(vocabulary, counts, strict=True)
     ]
     colors = token_colors(vocabulary)
-    axes = landscape_panels(fig, run, step, titles)
+    axes = landscape_panels(fig, run, step, titles, points, AROUND)
     for ax in axes:
         scale = min(1, inches(ax)[0] / 2)
         mark_embeddings(ax, points, vocabulary, colors, 4 * scale)
-        label_tokens(ax, embed.mean(axis=1), vocabulary, [None] * V, colors, 9 * scale, 4 * scale, points)
+        if ax is axes[0]:
+            labels = label_tokens(ax, embed[:, -1], vocabulary, [T - 1] * V, colors, 9 * scale, 2, points)
+        else:
+            copy_labels(labels, ax)
         halo_labels(ax)
     name = f"Output probabilities and embeddings of {run.config.name} at step {step:,}"
     result = f"likeliest next token {without(run)}: {', '.join(leaders)} of the {V * T} embeddings"
@@ -35,7 +40,7 @@ def draw(fig, run, step):
         title(
             fig, name,
             "background: probability of the panel's token if the stream after attention lay there\n"
-            f"points: the {V * T} embeddings (token + position), a label at each token's mean\n{result}",
+            f"points: the {V * T} embeddings (token + position), labelled at the last position\n{result}",
         )
         family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
     else:
@@ -78,12 +83,12 @@ def caption(run, step):
             f"embedding. {start}. Attention has to move the stream to where other tokens win, and how "
             "it does so begins with queries, keys and values."
         )
-    cells = landscapes(run, step, square_box(stream_points(run, step)))
+    cells = landscapes(run, step, square_box(points, AROUND))
     areas = likeliest_counts(cells.reshape(-1, len(counts)))
     return (
         "Each panel belongs to one next token: its background is the probability the model would give that "
         "token if the stream after attention lay there, from dark (0) to yellow (1). The points are the "
-        "embeddings, the same in every panel. "
+        "embeddings, the same in every panel, labelled at the last position. "
         f"{describe_areas(run, areas)} {start}. Where the rule asks for another token, attention has to move "
         "the stream into that token's region; it does so with queries, keys and values, shown next."
     )

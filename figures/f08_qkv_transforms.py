@@ -1,10 +1,8 @@
 """What attention makes of each token at each position: its query, its key and its value."""
 
-import numpy as np
 from matplotlib.colors import to_rgb
 
-from figures.planes import group_distances
-from figures.qk import describe_distances, head_shown, pair_plane
+from figures.qk import describe_distances, family_distances, head_shown, pair_plane
 from figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
 
 SIZE = (10, 7.8)
@@ -19,11 +17,12 @@ def draw(fig, run, step):
         fig, f"Queries, keys and values of {run.config.name} at step {step:,}{head_shown(H)}",
         "\n".join([
             *describe_distances(spaces, vocabulary),
-            f"a line joins the positions of a token in order; the last one, p{T - 1}, is labelled",
+            "spread: the root mean square distance of all points from their mean; "
+            f"a line joins a token's positions, p{T - 1} is labelled",
         ]),
     )
     draw_transforms(fig, params, spaces, vocabulary, 0.75)
-    family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.15, neutral=True)
 
 
 def spaces_of(grid):
@@ -60,31 +59,19 @@ def caption(run, step):
         f"Above, the embeddings and the three learned matrices{head}; below, what each matrix makes of every "
         "embedding: its query (blue), what a position looks for, its key (red), what it offers, and its "
         "value (green), what it passes on. Shapes tell the families of tokens, and a line joins a token's "
-        "positions. A matrix can only turn, stretch and flatten the space, so what matters is which "
-        f"differences it keeps. Measured in each space's own spread, {'; '.join(compare_spaces(run, step))}. "
+        "positions. A matrix can only turn, mirror, stretch and flatten the space, so what matters is "
+        "which differences it keeps. In units of each panel's spread, "
+        f"{'; '.join(compare_spaces(run, step))}. "
         "Queries and keys meet in the next figure."
     )
 
 
 def compare_spaces(run, step):
     """Where the families' means lie furthest apart and where closest, a clause a pair with even tokens."""
-    spaces = spaces_of(run.grid(step))
-    apart = {}
-    for name, points in spaces.items():
-        found, _ = group_distances(points.mean(axis=1), run.vocabulary)
-        apart[name] = {pair: distance / spread(points) for pair, distance in found.items()}
     names = {"embed": "embeddings", "q": "queries", "k": "keys", "v": "values"}
-    for pair in apart["embed"]:
-        if pair[0] == "even":
-            order = sorted(apart, key=lambda name: -apart[name][pair])
-            first, last = order[0], order[-1]
-            yield (
-                f"the means of {pair[0]} and {pair[1]} tokens are furthest apart among the {names[first]} "
-                f"({apart[first][pair]:.2f}) and closest among the {names[last]} ({apart[last][pair]:.2f})"
-            )
-
-
-def spread(points):
-    """Root mean square distance of points, (..., D), from their mean."""
-    flat = points.reshape(-1, points.shape[-1])
-    return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
+    for other, apart in family_distances(spaces_of(run.grid(step)), run.vocabulary).items():
+        first, last = max(apart, key=apart.get), min(apart, key=apart.get)
+        yield (
+            f"the means of even and {other} tokens are furthest apart among the {names[first]} "
+            f"({apart[first]:.2f}) and closest among the {names[last]} ({apart[last]:.2f})"
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from figures.insets import border, enlarge
 from figures.labels import at_position
 from figures.planes import scatter_tokens
 from figures.qk import (
@@ -19,23 +20,35 @@ def draw(fig, run, step):
     count, H, T, _ = grid.q.shape
     cache, constrained = constrained_queries(run, step)
     shares = attention_shares(cache, vocabulary, constrained)
+    q, k, origin, names = qk_plane(grid)
+    points = np.concatenate([q, k])
+    ax = panel(fig, 0.85, 0.8, 8.9, 8.25)
+    set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
+    insets = enlarge(ax, points)
     title(
         fig, f"Queries and keys of {run.config.name} at step {step:,}{head_shown(H)}",
         f"attention at the {constrained.sum():,} constrained positions of held-out windows:\n"
         + describe_shares(shares)
         + f"\n{at_position(vocabulary[-1], T - 1)} is token {vocabulary[-1]} at position {T - 1}; "
-        "points too close to tell apart share a label, in a crowd some have none",
+        "points too close to tell apart share a label"
+        + ("; crowds are enlarged where there is room" if insets else "; in a crowd some have none"),
     )
-    q, k, origin, names = qk_plane(grid)
-    points = np.concatenate([q, k])
-    ax = panel(fig, 0.85, 0.8, 8.9, 8.25)
-    set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
-    mark_origin(ax, origin)
-    tokens = [token for token in vocabulary for _ in range(T)]
-    for part, color in ((q, Q), (k, K)):
-        scatter_tokens(ax, part, tokens, np.array([color] * len(part)), 3.5)
-    colors = [Q] * len(q) + [K] * len(k)
-    label_pairs(ax, points, tokens * 2, list(range(T)) * count * 2, colors, 7.5, 3.5, origin)
+    tokens, positions = np.repeat(vocabulary, T).tolist() * 2, list(range(T)) * count * 2
+    colors = np.array([Q] * len(q) + [K] * len(k))
+    rest = np.setdiff1d(np.arange(len(points)), [i for _, shown in insets for i in shown])
+    others = np.concatenate([origin, np.delete(points, rest, axis=0), border(ax, insets)])
+    for axes, marked, labelled, clear in (
+        (ax, np.arange(len(points)), rest, others),
+        *((new, shown, shown, np.concatenate([origin, points[shown]])) for new, shown in insets),
+    ):
+        mark_origin(axes, origin)
+        for color in (Q, K):
+            part = marked[colors[marked] == color]
+            scatter_tokens(axes, points[part], [tokens[i] for i in part], colors[part], 3.5)
+        label_pairs(
+            axes, points[labelled], [tokens[i] for i in labelled], [positions[i] for i in labelled],
+            colors[labelled].tolist(), 7.5, 3.5, clear,
+        )
     legend(fig, vocabulary, {"query": Q, "key": K})
 
 
@@ -64,6 +77,6 @@ def caption(run, step):
         f"Every query (blue) and every key (red){head} lies on one plane, labelled with its token and "
         "position. The score of a pair is the product of the two vectors, seen from the ring at the origin: "
         "a query reads most from the keys that lie furthest in its own direction and least from those on the "
-        f"opposite side, and the longer the query, the sharper its choice.{plane} {facts} In such a crowd "
-        "single pairs are hard to follow, so the next figure keeps one query only."
+        f"opposite side, and the longer the query, the sharper its choice.{plane} {facts} Among so "
+        "many, single pairs are hard to follow, so the next figure keeps one query only."
     )

@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from figures.labels import at_position
+from figures.insets import border, enlarge
+from figures.labels import add_labels_beside, at_position
 from figures.planes import scatter_tokens
 from figures.qk import (
     attention_shares, describe_shares, head_shown, label_pairs, legend, mark_origin, qk_plane,
@@ -22,35 +23,44 @@ def draw(fig, run, step):
     count, H, T, D = grid.q.shape
     token, position = focus(vocabulary, T)
     name = at_position(vocabulary[token], position)
-    shares, windows = focus_shares(run, step)
+    shares, windows, constrained = focus_shares(run, step)
     title(
         fig, f"The query {name} of {run.config.name} at step {step:,}{head_shown(H)}",
-        f"attention of {name} in the {windows:,} held-out windows with {vocabulary[token]} at position "
-        f"{position}:\n{describe_shares(shares)}",
+        f"attention of {name} in the {describe_windows(windows, constrained)}:\n{describe_shares(shares)}",
     )
     q, k, origin, names = qk_plane(grid)
     query = q[token * T + position][None]
     ax = panel(fig, 0.85, 0.8, 7.95, 7.55)
     set_plane(ax, np.concatenate([k, query, origin]), names, margin=0.06)
+    tie = np.linspace(origin[0], query[0], 200)
+    insets = enlarge(ax, np.concatenate([k, query]), tie)
     if D <= 2:
-        draw_scores(ax, query[0] / np.sqrt(D), "score of a key that lies here: q · k / √D")
+        draw_scores([ax, *(new for new, _ in insets)], query[0] / np.sqrt(D))
     else:
         ax.set_title(f"No scores behind the points: keys have {D} dimensions and the page shows two of them.")
-    mark_origin(ax, origin)
-    seen = np.tile(np.arange(T) <= position, count)
-    tokens = np.repeat(vocabulary, T)
-    for part, color in ((seen, K), (~seen, GREY)):
-        scatter_tokens(ax, k[part], tokens[part], np.array([color] * int(part.sum())), 4)
-    ax.plot(*np.concatenate([origin, query]).T, color=Q, linewidth=1, zorder=2)
-    scatter_tokens(ax, query, [vocabulary[token]], np.array([Q]), 8)
-    label_pairs(
-        ax, np.concatenate([query, k[seen]]), [vocabulary[token], *tokens[seen]],
-        [position, *np.tile(np.arange(T), count)[seen]], [Q] + [K] * int(seen.sum()), 8.5, 8,
-        np.concatenate([k[~seen], origin]),
-    )
-    colors = {f"query {name}": Q, f"key at position ≤ {position}": K}
+    seen = in_reach(count, T, token, position).ravel()
+    best = set(ranking(grid, token, position)[:3])
+    tokens, positions = np.repeat(vocabulary, T), np.tile(np.arange(T), count)
+    rest = np.setdiff1d(np.flatnonzero(seen), [i for _, shown in insets for i in shown])
+    clear = np.concatenate([np.delete(k, rest, axis=0), query, origin, tie, border(ax, insets)])
+    everything = np.concatenate([k, query, origin, tie])
+    for axes, labelled, others in (
+        (ax, rest, clear),
+        *((new, np.intersect1d(shown, np.flatnonzero(seen)), everything) for new, shown in insets),
+    ):
+        mark_origin(axes, origin)
+        for part, color in ((seen, K), (~seen, GREY)):
+            scatter_tokens(axes, k[part], tokens[part], np.array([color] * int(part.sum())), 4)
+        axes.plot(*tie[[0, -1]].T, color=Q, linewidth=1, zorder=2, scalex=False, scaley=False)
+        scatter_tokens(axes, query, [vocabulary[token]], np.array([Q]), 8)
+        label_pairs(
+            axes, k[labelled], tokens[labelled].tolist(), positions[labelled].tolist(), [K] * len(labelled),
+            8.5, 5, others, {n for n, i in enumerate(labelled) if i in best},
+        )
+    add_labels_beside(ax, query, [name], [Q], 8.5, 4.5, np.concatenate([k, origin]))
+    colors = {f"query {name}": Q, "key that it can meet": K}
     if not seen.all():
-        colors["later key, masked: not labelled"] = GREY
+        colors["key that it cannot: not labelled"] = GREY
     legend(fig, vocabulary, colors)
 
 
@@ -61,33 +71,70 @@ def focus(vocabulary, T):
 
 
 def focus_shares(run, step):
-    """Of the attention of the query shown, (the share by family of key, in how many held-out windows)."""
+    """Of the attention of the query shown, (the share by family of key, in how many held-out windows,
+    whether these are only those whose next token the rule says).
+
+    Windows without an answer do not count unless there are no others.
+    """
     token, position = focus(run.vocabulary, run.config.model.block_size)
-    windows = run.held_out_tokens
-    windows = windows[windows[:, position] == token]
-    if not len(windows):
-        return {}, 0
-    chosen = np.tile(np.arange(windows.shape[1]) == position, (len(windows), 1))
-    return attention_shares(run.forward(step, windows), run.vocabulary, chosen), len(windows)
+    cache = run.held_out_cache(step)
+    with_query = cache.tokens[:, position] == token
+    asked = with_query & run.held_out_allowed[:, position].any(axis=-1)
+    windows = asked if asked.any() else with_query
+    chosen = windows[:, None] & (np.arange(cache.tokens.shape[1]) == position)
+    return attention_shares(cache, run.vocabulary, chosen), int(windows.sum()), bool(asked.any())
 
 
-def draw_scores(ax, slope, label):
-    """Colour the plane by its dot product with `slope`, zero dashed, and a colour bar at the right."""
-    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    middles = (np.arange(CELLS) + 0.5) / CELLS
-    scores = slope[0] * (left + (right - left) * middles) + slope[1] * (low + (high - low) * middles)[:, None]
-    limit = np.abs(scores).max() or 1.0
-    image = ax.imshow(
-        scores, cmap=SCORES, vmin=-limit, vmax=limit, extent=(left, right, low, high), origin="lower",
-        aspect="equal", interpolation="nearest", zorder=-1,
+def describe_windows(count, constrained):
+    """The windows that `focus_shares` counts, in words."""
+    return f"{counted(count, 'held-out window')} " + (
+        "where it stands and the rule says what comes next" if constrained else "where it stands"
     )
-    if slope.any():
-        across = np.array([-slope[1], slope[0]]) / np.hypot(*slope)
-        ax.axline((0, 0), across, color=INK, linestyle="--", linewidth=0.8, alpha=0.6, zorder=1)
+
+
+def in_reach(count, T, token, position):
+    """Which keys can occur where the query can read them, (V, T) bool: all earlier ones, and its own."""
+    seen = np.tile(np.arange(T) < position, (count, 1))
+    seen[token, position] = True
+    return seen
+
+
+def key_scores(grid, token, position):
+    """Scores of every key with the query shown: (V, T)."""
+    query = grid.q[token, 0, position]
+    return grid.k[:, 0] @ query / np.sqrt(len(query))
+
+
+def ranking(grid, token, position):
+    """Places of the keys in reach in a flat (V, T), the highest score first."""
+    count, _, T, _ = grid.k.shape
+    places = np.flatnonzero(in_reach(count, T, token, position))
+    return places[np.argsort(-key_scores(grid, token, position).ravel()[places], kind="stable")].tolist()
+
+
+def draw_scores(axes, slope):
+    """Colour planes by their dot product with `slope`, zero dashed: all in the colours of the first, with a
+    colour bar at its right.
+    """
+    limit = None
+    for ax in axes:
+        (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+        middles = (np.arange(CELLS) + 0.5) / CELLS
+        across, up = left + (right - left) * middles, low + (high - low) * middles
+        scores = slope[0] * across + slope[1] * up[:, None]
+        limit = limit or np.abs(scores).max() or 1.0
+        ax.imshow(
+            scores, cmap=SCORES, vmin=-limit, vmax=limit, extent=(left, right, low, high), origin="lower",
+            aspect="equal", interpolation="nearest", zorder=-1,
+        )
+        if slope.any():
+            along = np.array([-slope[1], slope[0]]) / np.hypot(*slope)
+            ax.axline((0, 0), along, color=INK, linestyle="--", linewidth=0.8, alpha=0.6, zorder=1)
+    ax, image = axes[0], axes[0].images[0]
     x, y, width, height = ax.get_position().bounds
     inch = width / inches(ax)[0]
     bar = ax.figure.colorbar(image, cax=ax.figure.add_axes((x + width + 0.15 * inch, y, 0.16 * inch, height)))
-    bar.set_label(label + " (dashed: 0)")
+    bar.set_label("score of a key that lies here: q · k / √D (dashed: 0)")
     bar.outline.set_visible(False)
 
 
@@ -102,31 +149,29 @@ def caption(run, step):
         "the dashed line." if D <= 2 else
         f"Since keys have {D} dimensions, the plane shows the two widest and no scores behind the points."
     )
-    shares, windows = focus_shares(run, step)
+    shares, windows, constrained = focus_shares(run, step)
     reading = [f"{share:.1%} to {key} keys" for key, share in shares.items()]
     return (
         f"One query{f' of head 1 of {H}' if H > 1 else ''} is left, {name}, tied to the origin by a line. "
-        f"{background} Red keys are at positions up to {position}, which it may read"
-        + ("; grey ones come later and are masked. " if position < T - 1 else ". ")
+        f"{background} Red keys are those it can meet, at earlier positions and its own; grey ones come "
+        "later or are other tokens at its position. "
         + describe_scores(grid, vocabulary, token, position)
-        + (f"In the {counted(windows, 'held-out window')} with this query, its attention goes "
-           f"{listed(reading)}. " if windows else "No held-out window has this query. ")
+        + (f"In the {describe_windows(windows, constrained)}, its attention goes {listed(reading)}. "
+           if windows else "No held-out window has this query. ")
         + "What such reading does to the predictions comes next."
     )
 
 
 def describe_scores(grid, vocabulary, token, position):
     """Which of the keys that can occur with the query score highest and which lowest, in a sentence."""
-    keys, query = grid.k[:, 0, : position + 1], grid.q[token, 0, position]
-    scores = keys @ query / np.sqrt(len(query))                                 # (V, position + 1)
-    keys = [
-        (-scores[i, t], code(at_position(text, t))) for i, text in enumerate(vocabulary)
-        for t in range(position + 1) if t < position or i == token
-    ]
-    if len(keys) == 1:
-        return "At this position it can read none but its own key. "
-    ranked = [f"{name} ({-score:.3g})" for score, name in sorted(keys)]
+    order, scores = ranking(grid, token, position), key_scores(grid, token, position)
+    if len(order) == 1:
+        return "At this position it can meet none but its own key. "
+    ranked = []
+    for place in order:
+        i, t = divmod(place, scores.shape[1])
+        ranked.append(f"{code(at_position(vocabulary[i], t))} ({f'{scores[i, t]:.3g}'.replace('-', '−')})")
     return (
-        f"Of the {len(keys)} keys that can come before it, or are its own, the highest scores go to "
-        f"{listed(ranked[:3])}, the lowest to {ranked[-1]}; a lead of 1 means 2.7 times the attention. "
+        f"Of the {len(ranked)} red keys, the highest scores go to {listed(ranked[:3])}, the lowest to "
+        f"{ranked[-1]}; a lead of 1 means 2.7 times the attention. "
     )

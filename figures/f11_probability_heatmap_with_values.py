@@ -1,13 +1,18 @@
 """The landscape of predictions again, now with the points that attention moved the stream to."""
 
+import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.landscapes import landscape_panels, sample
-from figures.style import CORRECT, INK, WRONG, title
+from figures.labels import add_labels_beside, at_position, copy_labels
+from figures.landscapes import halo_labels, landscape_panels, sample, stream_points
+from figures.style import CORRECT, GREY, INK, WRONG, inches, title, token_colors
 from figures.words import code, counted, sentence
 from scratchformer.judge import lands_right
 
 SIZE = (10, 9)
+TYPICAL = {"marker": "o", "s": 14, "edgecolors": "white", "linewidths": 0.7, "zorder": 4}
+FEW = 60                                                # crosses that do not hide one another
+MOST = 24                                               # labels in a panel of 2 inches
 OTHER = {"marker": "o", "markersize": 1.8, "color": "#b8b8b8", "markeredgewidth": 0}
 RIGHT = {"marker": "o", "markersize": 5, "color": CORRECT, "markeredgecolor": INK, "markeredgewidth": 0.6}
 MISSED = {"marker": "X", "markersize": 6, "color": WRONG, "markeredgecolor": "white", "markeredgewidth": 0.6}
@@ -21,7 +26,7 @@ def draw(fig, run, step):
         f"P(next = {token})\n{score(*counts)}"
         for token, counts in zip(run.vocabulary, answers(right, allowed), strict=True)
     ]
-    axes = landscape_panels(fig, run, step, titles)
+    axes = landscape_panels(fig, run, step, titles, stream_points(run, step))
     for token, ax in enumerate(axes):
         mark_positions(ax, cache.resid_mid, allowed[..., token], right)
     name = f"Output probabilities and post-attention points of {run.config.name} at step {step:,}"
@@ -32,7 +37,10 @@ def draw(fig, run, step):
             f"points: the stream after attention in {len(sample(windows)):,} of {len(windows):,} held-out "
             f"windows; crosses: in all of them\n{result}",
         )
-        legend(fig)
+        room = min(1, inches(axes[0])[0] / 2) ** 2
+        examples = last_positions(run, cache, allowed, max(1, int(MOST * room)))
+        label_examples(axes, *examples)
+        legend(fig, examples[1])
     else:
         title(fig, name, result)
 
@@ -69,6 +77,47 @@ def mark_positions(ax, resid_mid, answer, right):
         (resid_mid[answer & ~right], MISSED, "wrong"),
     ):
         ax.plot(*points.T, linestyle="", label=label, **style)
+    missed = ax.lines[-1]
+    crowd = min(1, (FEW / max(len(missed.get_xdata()), 1)) ** 0.5)
+    missed.set(
+        markersize=max(2.5, MISSED["markersize"] * crowd), markeredgewidth=MISSED["markeredgewidth"] * crowd
+    )
+
+
+def last_positions(run, cache, allowed, most):
+    """Points at the last position to be labelled, at most so many: (points (N, C), labels, colours (N, 3)).
+
+    One for each token and, where the rule allows just one, its answer, the most frequent first: of all
+    windows the one nearest to their mean.
+    """
+    T = cache.tokens.shape[1]
+    points, tokens, allowed = cache.resid_mid[:, -1], cache.tokens[:, -1], allowed[:, -1]
+    answers = np.where(allowed.sum(axis=-1) == 1, allowed.argmax(axis=-1), -1)
+    pairs, group, counts = np.unique(
+        np.column_stack([tokens, answers]), axis=0, return_inverse=True, return_counts=True
+    )
+    chosen, texts, colors = [], [], []
+    for i in np.sort(np.argsort(-counts, kind="stable")[:most]):
+        members = np.flatnonzero(group.ravel() == i)
+        away = np.linalg.norm(points[members] - points[members].mean(axis=0), axis=1)
+        token, answer = pairs[i]
+        name = at_position(run.vocabulary[token], T - 1)
+        chosen.append(members[away.argmin()])
+        texts.append(name if answer < 0 else f"{name}→{run.vocabulary[answer]}")
+        colors.append(token_colors(run.vocabulary)[token if answer < 0 else answer])
+    return points[chosen], texts, np.array(colors)
+
+
+def label_examples(axes, points, texts, colors):
+    """Mark and label points in panels that are all alike; labels have a white rim."""
+    for ax in axes:
+        ax.scatter(*points.T, c=colors, **TYPICAL)
+        if ax is axes[0]:
+            labels = add_labels_beside(ax, points, texts, colors, 7, 2, points)
+            labels.leaders.set(color="white", linewidth=0.8, alpha=1, zorder=4)
+        else:
+            copy_labels(labels, ax)
+        halo_labels(ax)
 
 
 def score(right, count):
@@ -76,17 +125,20 @@ def score(right, count):
     return f"{right:,} of {count:,} answers right" if count else "never an answer"
 
 
-def legend(fig):
-    """What the markers mean."""
+def legend(fig, labels):
+    """What the markers mean, and the labels."""
+    name, _, answer = labels[-1].partition("→")
+    texts = f"labelled: a typical {name}" + (f" whose answer is {answer}" if answer else "")
     handles = [
         Line2D([], [], linestyle="", label=label, **style) for style, label in (
-            (RIGHT, "answer is the panel's token, likeliest token is allowed"),
-            (MISSED, "the same, likeliest token is not allowed"),
+            (RIGHT, "answer is the panel's token, landed right"),
+            (MISSED, "the same, landed wrong"),
             ({**OTHER, "markersize": 3}, "every other position"),
+            ({"marker": "o", "color": GREY, "markeredgecolor": "white", "markersize": 5}, texts),
         )
     ]
     fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(0.5, 0.2 / SIZE[1]), ncols=3, handletextpad=0.2,
+        handles=handles, loc="center", bbox_to_anchor=(0.5, 0.2 / SIZE[1]), ncols=4, handletextpad=0.2,
         columnspacing=1.6,
     )
 
@@ -96,10 +148,10 @@ def caption(run, step):
     cache, allowed, right = landings(run, step)
     if run.config.model.n_embd == 2:
         shown = (
-            "The backgrounds are the landscapes of figure 07, the points where the stream lies after "
+            "The backgrounds are the probabilities of figure 07, the points where the stream lies after "
             "attention. In the panel of a token, a green dot is a position that has this token for an answer "
-            "and lands where an allowed token is the likeliest, a red cross one that does not, and a grey "
-            "dot any other position."
+            "and lands right, where an allowed token is the likeliest, a red cross one that does not, and a "
+            "grey dot any other position. Labels name typical points of the last position."
         )
     else:
         shown = (
@@ -118,9 +170,15 @@ def compare(run, step, cache, allowed, right):
     chosen = allowed.any(axis=-1)
     if not chosen.any():
         return ""
-    scores = zip(run.vocabulary, answers(right, allowed), strict=True)
-    missed, token, hits, n = max((1 - hits / n, token, hits, n) for token, (hits, n) in scores if n)
-    hardest = f"The answer missed most is {code(token)}, with {hits:,} of {n:,} right. " if missed else ""
+    shares = {
+        code(token): (hits / n, f"{hits:,} of {n:,}")
+        for token, (hits, n) in zip(run.vocabulary, answers(right, allowed), strict=True) if n
+    }
+    least = min(shares.values())
+    worst = [token for token, (share, _) in shares.items() if share == least[0]]
+    hardest = "" if least[0] == 1 or len(worst) > 1 else (
+        f"The answer missed most is {worst[0]}, with {least[1]} right. "
+    )
     still = lands_right(run.landscape(step, cache.embed[chosen]), allowed[chosen]).sum()
     moved = int(right.sum() - still)
     stay = "added nothing" if run.config.model.use_residual else "left the stream at the embeddings"

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
+from figures.f15_residuals import along
 from figures.sequences import backdrop, common_plane, flat, row_labels, verdicts
 from figures.labels import add_labels_beside, at_position
 from figures.planes import scatter_tokens
@@ -32,10 +33,10 @@ def draw(fig, run, step):
     dims = [f"dim {c}" for c in range(C)] if C <= 2 else [str(c) for c in range(C)]
     marked = [at_position(label, t) for t, label in enumerate(labels)]
     maps = (
-        (0.5, 1.3, params.W_token, run.vocabulary, dims, colors, "token embeddings"),
-        (3.1, 1.3, params.W_pos, places, dims, shades, "position embeddings"),
-        (5.7, 2.3, grid.embed[:, :, 0], run.vocabulary, across, colors, "token + position, dim 0"),
-        (9.5, 1.3, embed, marked, dims, colors[tokens], "the sequence's sums"),
+        (0.45, 1.1, params.W_token, run.vocabulary, dims, colors, "token embeddings"),
+        (2.65, 1.1, params.W_pos, places, dims, shades, "position embeddings"),
+        (4.8, 3.5, grid.embed[:, :, 0], run.vocabulary, across, colors, "token + position, dim 0"),
+        (9.75, 1.2, embed, marked, dims, colors[tokens], "the sequence's sums"),
     )
     axes = []
     for left, width, values, rows, columns, row_colors, name in maps:
@@ -55,7 +56,7 @@ def draw(fig, run, step):
     backdrop(planes[2], back)
     planes[2].plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
     scatter_tokens(planes[2], points, labels, colors[tokens], 6)
-    add_labels_beside(planes[2], points, marked, colors[tokens], 10, 3, points)
+    add_labels_beside(planes[2], points, marked, colors[tokens], 10, 3, along(points[:-1], points[1:]))
     planes[2].set_title("the sequence among all sums, joined in order")
     family_legend(fig, run.vocabulary, SIZE[0] / 2, 0.16)
 
@@ -112,7 +113,8 @@ def place_panel(ax, W_pos, names, colors):
     used = points[: len(names)]
     ax.plot(*used.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
     ax.scatter(*used.T, s=36, c=colors, linewidths=0, zorder=3)
-    add_labels_beside(ax, used, names, colors, 10, 3, points)
+    others = np.concatenate([points, along(used[:-1], used[1:])])
+    add_labels_beside(ax, used, names, colors, 10, 3, others)
     ax.set_title("positions, joined in order")
 
 

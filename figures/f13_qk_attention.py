@@ -4,10 +4,11 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures.labels import add_labels_beside, at_position
+from figures.landscapes import halo_labels
 from figures.qk import evenly
 from figures.sequences import (
-    MARKS, ROWS, TALL, attention_map, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend,
-    marker, rings, row_labels, show_plane, square_map, vector_map, verdicts,
+    MARKS, ROWS, TALL, attention_map, backdrop, bar, causal, common_plane, demo_caches, flat, header, largest,
+    legend, marker, rings, row_labels, show_plane, square_map, vector_map, verdicts,
 )
 from figures.style import INK, PALE, SIGNED, K, Q, panel, title
 from figures.words import counted, sentence
@@ -58,7 +59,7 @@ def draw(fig, run, step):
 
 
 def answer_share(run, step):
-    """How much the constrained positions read from tokens that the rule allows next, in words."""
+    """How much the constrained positions read from positions that hold an answer, in words."""
     share, _, count = answer_attention(run, step)
     return in_words(share, count)
 
@@ -68,14 +69,14 @@ def in_words(share, count):
     if not count:
         return "the rule constrains no position of the held-out windows"
     return (
-        f"at constrained positions of held-out windows {share:.1%} of attention goes to tokens that "
-        f"the rule allows next ({counted(count, 'position')})"
+        f"at the {counted(count, 'constrained position')} of held-out windows, {share:.1%} of attention goes "
+        "to positions that hold an answer"
     )
 
 
 def answer_attention(run, step):
-    """(share of attention that goes to tokens allowed next at the constrained positions of held-out windows,
-    the share if all keys were read evenly, how many such positions there are)."""
+    """(share of attention that goes to positions holding tokens allowed next, at the constrained positions of
+    held-out windows, the share if all keys were read evenly, how many such positions there are)."""
     allowed = run.held_out_allowed
     chosen = allowed.any(axis=-1)
     if not chosen.any():
@@ -89,11 +90,6 @@ def answer_attention(run, step):
     return share, even, int(chosen.sum())
 
 
-def causal(scores):
-    """Scores without those of keys that lie in a query's future: (T, T) masked."""
-    return np.ma.masked_array(scores, np.triu(np.ones(scores.shape, bool), 1))
-
-
 def qk_panel(ax, back, q, k, names, labels, state):
     """The sequence's queries and keys among all there are, ringed where the rule says what comes next."""
     show_plane(ax, np.concatenate([back, q, k]), names)
@@ -105,6 +101,7 @@ def qk_panel(ax, back, q, k, names, labels, state):
     marked = [text + MARKS[int(s)] for text, s in zip(texts, state, strict=True)]
     points = np.concatenate([q, k])
     add_labels_beside(ax, points, marked + texts, [Q] * len(q) + [K] * len(k), 7.5, 4, points)
+    halo_labels(ax)
     ax.set_title("queries and keys")
 
 
@@ -121,9 +118,10 @@ def caption(run, step):
         f"Each row follows one of {counted(len(caches), 'sequence')}"
         + (f" through head 1 of {H}" if H > 1 else "")
         + ": its queries and keys as numbers, both among all there are on one plane, the score of each query "
-        "with each key, left blank where the key lies in the future, and the attention that a softmax "
-        "makes of the scores. A row of attention sums to 1 and tells whom that position reads. "
+        "with each key, and the attention that a softmax makes of the scores, both left blank where the "
+        "key lies in the future. A row of attention sums to 1 and tells whom that position reads. "
         + (f"Ringed queries are the {counted(int((state >= 0).sum()), 'position')} where the rule says what "
-           f"comes next; the model is right at {(state == 1).sum()}. " if (state >= 0).any() else "")
+           f"comes next, the answer; the model is right at {(state == 1).sum()}. "
+           if (state >= 0).any() else "")
         + f"{sentence(result)} What is brought along by this reading is the value, next."
     )

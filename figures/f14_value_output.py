@@ -7,6 +7,7 @@ from figures.sequences import (
     marker, rings, row_labels, show_plane, vector_map, verdicts,
 )
 from figures.labels import add_labels_beside, at_position
+from figures.landscapes import halo_labels
 from figures.style import INK, PALE, V, panel, title
 from figures.words import counted, sentence
 
@@ -36,14 +37,14 @@ def draw(fig, run, step):
             bar(fig, image, "share read, all rows")
         v, mixed = cache.v[0, 0], cache.mixed[0, 0]
         vector_map(panel(fig, 3.5, bottom, 0.9, TALL), v, labels, limit, "value v")
-        image = vector_map(panel(fig, 4.6, bottom, 0.9, TALL), mixed, [], limit, "attention @ v")
+        image = vector_map(panel(fig, 4.6, bottom, 0.9, TALL), mixed, [], limit, "mixed")
         if not row:
             bar(fig, image, "value, all rows")
         texts = [at_position(label, t) for t, label in enumerate(labels)]
         marked = [text + MARKS[int(s)] for text, s in zip(texts, state, strict=True)]
         for left, name, shown, shape, color, beside in (
             (6.95, "values", points[2 * row], "o", V, texts),
-            (9.65, "attention @ v", points[2 * row + 1], "s", MIXED, marked),
+            (9.65, "mixed", points[2 * row + 1], "s", MIXED, marked),
         ):
             ax = panel(fig, left, bottom, TALL, TALL)
             show_plane(ax, everything, names)
@@ -52,11 +53,12 @@ def draw(fig, run, step):
             if shape == "s":
                 rings(ax, shown[state >= 0])
             add_labels_beside(ax, shown, beside, [color] * len(shown), 8, 4.6, shown)
+            halo_labels(ax)
             ax.set_title(name)
     ringed = marker("o", INK, "where the rule says what comes next (✓ model right, ✗ wrong)")
     ringed.set(markerfacecolor="none", markersize=9)
     legend(fig, [
-        marker("o", V, "value"), marker("s", MIXED, "attention @ v"),
+        marker("o", V, "value"), marker("s", MIXED, "mixed = attention @ v"),
         marker("o", PALE, "every value there is"), ringed,
     ])
 
@@ -68,8 +70,8 @@ def reading(run, step):
         return "the rule constrains no position of the held-out windows"
     weight, distance, length = found
     return (
-        f"at constrained positions of held-out windows the key read most gets {weight:.1%} of attention; "
-        f"attention @ v lies {distance:.2f} from its value (length {length:.2f})"
+        "constrained positions in held-out windows: the key read most, whatever it holds, gets "
+        f"{weight:.1%} of attention; mixed lies {distance:.2f} from its value (length {length:.2f})"
     )
 
 
@@ -96,10 +98,10 @@ def caption(run, step):
     return (
         f"Each row follows one of {counted(len(run.demos), 'sequence')}"
         + (f" through head 1 of {H}" if H > 1 else "")
-        + ": the attention of the figure before, the value of each position, and `attention @ v`, the mean "
-        "of the values that a position reads, weighted by attention; then the values (green) and the "
-        "mixtures (purple) on one plane, all values there are in grey. A position that reads a single key "
-        "gets that key's value; one that reads several lands between theirs. "
+        + ": the attention of the figure before, the value of each position, and `mixed`, `attention @ v`: "
+        "the mean of the values that a position reads, weighted by attention; then the values (green) and "
+        "the mixtures (purple) on one plane, all values there are in grey. A position that reads a single "
+        "key gets that key's value; one that reads several lands between theirs. "
         f"{sentence(copy_or_blend(run, step))} What this mixture does to the stream is the next step."
     )
 
@@ -116,6 +118,7 @@ def copy_or_blend(run, step):
         else "so the mixture comes close to that value although others are read as well"
     )
     return (
-        f"at constrained positions of held-out windows the key read most gets {weight:.1%} of attention, and "
-        f"the mixture lies {distance:.3g} from its value, whose length is {length:.3g}, {verdict}"
+        "at constrained positions of held-out windows the key read most, whatever it holds, gets "
+        f"{weight:.1%} of attention, and the mixture lies {distance:.3g} from its value, whose length is "
+        f"{length:.3g}, {verdict}"
     )

@@ -13,7 +13,7 @@ from figures.style import FAMILIES, GREY, WRONG, family, panel, title, token_col
 from figures.words import code, counted, listed
 
 SIZE = (12, 10.4)
-SIDE = 1.75                             # of a plane, in inches
+SIDE = 1.55                             # of a plane, in inches
 ARROWS = {1: "#1b7f3b", 0: WRONG, -1: GREY}
 
 
@@ -27,8 +27,9 @@ def draw(fig, run, step):
     )
     parts = [part[0] for cache in caches for part in (cache.embed, cache.attn_out, cache.resid_mid)]
     (back, *points), names = common_plane([flat(run.grid(step).embed), *parts])
-    stream = np.concatenate([back, *points[0::3], *points[2::3]])
-    added = np.concatenate(points[1::3])
+    stream, added = equal_squares(
+        np.concatenate([back, *points[0::3], *points[2::3]]), np.concatenate(points[1::3])
+    )
     limit = largest(parts)
     for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
         labels, state = row_labels(run, cache), verdicts(run, cache)
@@ -38,13 +39,14 @@ def draw(fig, run, step):
             bar(fig, image, "value, all rows")
         colors = token_colors(run.vocabulary)[cache.tokens[0]]
         embed, attn_out, resid_mid = points[3 * row : 3 * row + 3]
-        planes = [panel(fig, 4.05 + 2.03 * i, bottom + TALL - SIDE, SIDE, SIDE) for i in range(4)]
-        for ax, extent in zip(planes, (stream, added, stream, stream), strict=True):
-            show_plane(ax, extent, names)
+        planes = [panel(fig, 4.35 + 2.0 * i, bottom + TALL - SIDE, SIDE, SIDE) for i in range(4)]
+        for ax, corners in zip(planes, (stream, added, stream, stream), strict=True):
+            show_plane(ax, corners, names)
+            ax.ticklabel_format(scilimits=(-2, 4))
             ax.tick_params(labelsize=7, pad=2)
-            ax.set_ylabel("")
-            ax.xaxis.label.set_size(7.5)
-        planes[0].set_ylabel(names[1], fontsize=7.5, labelpad=1)
+            long = len(names[0]) > 9                        # leaves room for a power of ten beside it
+            ax.set_xlabel(names[0], fontsize=6.5 if long else 7.5, loc="left" if long else "center")
+            ax.set_ylabel(names[1], fontsize=7.5, labelpad=0)
         backdrop(planes[0], back)
         mark(planes[0], embed, labels, colors, "embed")
         mark(planes[1], attn_out, labels, colors, "attn_out")
@@ -78,10 +80,17 @@ def mean_shifts(run, step):
     }
 
 
+def equal_squares(*groups):
+    """Two corners, (2, 2), of a square around each group of points, (N, 2); all squares are of one size."""
+    size = max(np.ptp(group, axis=0).max() for group in groups)
+    middles = [(group.min(axis=0) + group.max(axis=0)) / 2 for group in groups]
+    return [np.stack([middle - size / 2, middle + size / 2]) for middle in middles]
+
+
 def matrices(fig, bottom, cache, labels, limit):
     """embed, attn_out and resid_mid on one scale."""
     for i, name in enumerate(("embed", "attn_out", "resid_mid")):
-        ax = panel(fig, 0.42 + 0.82 * i, bottom, 0.74, TALL)
+        ax = panel(fig, 0.42 + 0.91 * i, bottom, 0.84, TALL)
         image = vector_map(ax, getattr(cache, name)[0], [] if i else labels, limit, name)
     return image
 
@@ -102,8 +111,13 @@ def arrows(ax, start, end, labels, state):
         headwidth=3.5, headlength=4, headaxislength=3.6, zorder=3,
     )
     texts = [at_position(label, t) + MARKS[int(state[t])] for t, label in enumerate(labels)]
-    add_labels_beside(ax, end, texts, colors, 8, 2.5, np.concatenate([start, end]))
+    add_labels_beside(ax, end, texts, colors, 8, 2.5, along(start, end))
     ax.set_title("embed → resid_mid")
+
+
+def along(start, end):
+    """Points along arrows, their ends included, that labels keep clear of: (N, 2) each -> (M, 2)."""
+    return np.concatenate([start + share * (end - start) for share in np.linspace(0, 1, 7)])
 
 
 def caption(run, step):

@@ -23,6 +23,14 @@ def at_position(token, position):
     return f"{token}{str(position).translate(SUBSCRIPTS)}"
 
 
+def sharing(tokens, position=None):
+    """The label that tokens share, at one position if it is given, such as {1,3}₇."""
+    joined = ",".join(tokens)
+    if position is None:
+        return joined
+    return at_position("{" + joined + "}" if len(tokens) > 1 else joined, position)
+
+
 @cache
 def outline(text, bold=False):
     """(path, width) of a text of font size 1: centred across, and up by the height of a digit."""
@@ -65,38 +73,56 @@ def add_labels(ax, points, texts, colors, size, bold=False, zorder=5, shift=(0, 
     return labels
 
 
-def add_labels_beside(ax, points, texts, colors, size, marker=2.5, others=None):
+def add_labels_beside(ax, points, texts, colors, size, marker=2.5, others=None, boxes=None):
     """Write texts beside marked data points so that none covers another or a marker.
 
     A text that had to go far is tied to its point by a line. The axes' limits must be final.
     points: (N, 2); colors: one each; marker: half the width of a marker, in points; others: (M, 2)
-    further marked points to keep clear of
+    further marked points to keep clear of; boxes: (N, 4) left, bottom, right, top of the part of the axes
+    in which each label has to stay
     """
     others = points[:0] if others is None else others
     to_points = ax.transData.transform(points) * 72 / ax.figure.dpi
     box = ax.bbox.extents * 72 / ax.figure.dpi
+    if boxes is not None:
+        box = ax.transData.transform(boxes.reshape(-1, 2)).reshape(-1, 4) * 72 / ax.figure.dpi
     widths = label_widths(texts, size)
     keep_clear = ax.transData.transform(others) * 72 / ax.figure.dpi if len(others) else others
     centres = free_places(to_points, widths, size * DIGIT_HEIGHT * 1.3, box, marker + 0.8, keep_clear)
     where = ax.transData.inverted().transform(centres * ax.figure.dpi / 72)
-    gap = np.abs(centres - to_points) - np.column_stack([widths, np.full(len(widths), size)]) / 2
-    far = gap.max(axis=1) > marker + 3
+    half = np.column_stack([widths, np.full(len(widths), size)]) / 2
+    far = (np.abs(centres - to_points) - half).max(axis=1) > marker + 3
+    edges = np.clip(to_points, centres - half, centres + half) * ax.figure.dpi / 72
     lines = LineCollection(
-        np.stack([points, where], axis=1)[far], linewidths=0.4,
+        np.stack([points, ax.transData.inverted().transform(edges)], axis=1)[far], linewidths=0.4,
         colors=[color for color, long in zip(colors, far, strict=True) if long], alpha=0.6, zorder=1,
     )
     ax.add_collection(lines, autolim=False)
-    return add_labels(ax, where, texts, colors, size)
+    labels = add_labels(ax, where, texts, colors, size)
+    labels.leaders = lines
+    return labels
+
+
+def copy_labels(labels, ax):
+    """What `add_labels_beside` returned, and the lines to the points, on axes of the same size and limits."""
+    lines = labels.leaders
+    copied = LineCollection(
+        lines.get_segments(), colors=lines.get_colors(), linewidths=lines.get_linewidths(),
+        zorder=lines.get_zorder(),
+    )
+    ax.add_collection(copied, autolim=False)
+    add_labels(ax, labels.get_offsets(), labels.texts, labels.get_facecolors(), labels.get_sizes()[0] ** 0.5)
 
 
 def free_places(anchors, widths, height, box, marker, others):
     """Centres of labels, each the nearest to its anchor that is still free. All in points.
 
-    anchors: (N, 2); widths: (N,); box: (left, bottom, right, top); others: (M, 2) -> (N, 2). Lonely
-    anchors choose first, and first look away from their neighbours; a label without a free place goes
-    where it covers the least.
+    anchors: (N, 2); widths: (N,); box: left, bottom, right, top of all or, (N, 4), of each; others: (M, 2)
+    -> (N, 2). Lonely anchors choose first, and first look away from their neighbours; a label without a
+    free place goes where it covers the least.
     """
     count = len(anchors)
+    box = np.broadcast_to(box, (count, 4))
     markers = np.concatenate([anchors, others])
     near = np.hypot(*(anchors[:, None] - markers).T).T < 50                         # (N, N+M)
     outward = anchors - near @ markers / near.sum(axis=1, keepdims=True)
@@ -111,7 +137,7 @@ def free_places(anchors, widths, height, box, marker, others):
             tries = anchors[i] + (half[i] + marker + radius) * ring                 # (angles, 2)
             overlap = (halves + half[i]) - np.abs(tries[:, None] - middles)
             covered = np.maximum(overlap.min(axis=2), 0).sum(axis=1)
-            outside = ((tries - half[i] < box[:2]) | (tries + half[i] > box[2:])).any(axis=1)
+            outside = ((tries - half[i] < box[i, :2]) | (tries + half[i] > box[i, 2:])).any(axis=1)
             cost = covered + 1000 * outside
             best = cost.argmin()
             if cost[best] < least:

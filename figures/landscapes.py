@@ -24,18 +24,18 @@ def stream_points(run, step):
     return np.concatenate([array.reshape(-1, array.shape[-1]) for array in (embed, resid_mid)])
 
 
-def landscape_panels(fig, run, step, titles):
+def landscape_panels(fig, run, step, titles, points, margin=0.04):
     """One panel a next token, its probability in the background: list of V axes.
 
-    `titles` are the panels'. All show the same part of the plane, which holds the embeddings and the
-    stream after attention. A plane needs n_embd = 2: for other models there is a sentence instead, with
+    `titles` are the panels'. All show the same part of the plane, a square around the points, (N, C), and
+    a margin in its sides. A plane needs n_embd = 2: for other models there is a sentence instead, with
     the titles under it, and no panel.
     """
     if run.config.model.n_embd != 2:
         explain(fig, run.config.model.n_embd, titles)
         return []
     axes = grid_of_panels(fig, len(titles))
-    box = square_box(np.array(extent(fig, stream_points(run, step))))
+    box = square_box(np.array(extent(fig, points)), margin)
     probs = landscapes(run, step, box)
     for token, ax in enumerate(axes):
         image = show_landscape(ax, probs[:, :, token], box)

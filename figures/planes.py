@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from figures.labels import add_labels_beside, at_position
+from figures.labels import add_labels_beside, sharing
 from figures.style import FAMILIES, GREY, family, plane_of, position_colors, set_plane, token_colors
 
 
@@ -54,17 +54,16 @@ def close_groups(ax, points, keys, within=4):
 
 
 def label_tokens(ax, points, tokens, positions, colors, size, marker, others):
-    """Label tokens at positions (None: without one); those of a family too close to tell apart share one."""
+    """Label tokens at positions (None: without one); those of a family too close to tell apart share one.
+
+    Returns what `add_labels_beside` does.
+    """
     keys = [f"{position} {family(token)}" for token, position in zip(tokens, positions, strict=True)]
     groups = close_groups(ax, points, keys)
-    joined = [",".join(tokens[i] for i in group) for group in groups]
-    if positions[0] is not None:
-        joined = [
-            at_position(text, positions[group[0]]) for text, group in zip(joined, groups, strict=True)
-        ]
+    joined = [sharing([tokens[i] for i in group], positions[group[0]]) for group in groups]
     middles = np.array([points[group].mean(axis=0) for group in groups])
     shades = np.array([colors[group].mean(axis=0) for group in groups])
-    add_labels_beside(ax, middles, joined, shades, size, marker / 2, others)
+    return add_labels_beside(ax, middles, joined, shades, size, marker / 2, others)
 
 
 def token_plane(ax, params, vocabulary, size=9, marker=4):

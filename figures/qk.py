@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from figures.labels import add_labels_beside, at_position
+from figures.labels import add_labels_beside, sharing
 from figures.planes import close_groups, group_distances, label_tokens, scatter_tokens
 from figures.style import FAMILIES, INK, family, plane_of, set_plane
 
@@ -16,16 +16,30 @@ def head_shown(H):
     return f": head 1 of {H}" if H > 1 else ""
 
 
+def family_distances(spaces, vocabulary):
+    """How far apart the means of even tokens and of another family lie in each space, in units of its
+    spread: {other family: {space: distance}}. spaces: {name: (V, T, D)}
+    """
+    apart = {}
+    for name, points in spaces.items():
+        for (a, b), distance in group_distances(points.mean(axis=1), vocabulary)[0].items():
+            if a == "even":
+                apart.setdefault(b, {})[name] = distance / spread(points)
+    return apart
+
+
+def spread(points):
+    """Root mean square distance of points, (..., D), from their mean; 1 if they are all the same."""
+    flat = points.reshape(-1, points.shape[-1])
+    return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
+
+
 def describe_distances(spaces, vocabulary):
-    """How far apart the families' means lie in each space, a line a pair that has even tokens."""
-    apart = {
-        name: group_distances(points.mean(axis=1), vocabulary)[0] for name, points in spaces.items()
-    }
-    for pair in apart["embed"]:
-        if pair[0] == "even":
-            yield f"distance of means, {'–'.join(pair)}: " + ", ".join(
-                f"{name} {distances[pair]:.2f}" for name, distances in apart.items()
-            )
+    """The distances of the families' means in words, a line a pair."""
+    for other, distances in family_distances(spaces, vocabulary).items():
+        yield f"means of even and {other} tokens, distance in units of each panel's spread: " + ", ".join(
+            f"{name} {distance:.2f}" for name, distance in distances.items()
+        )
 
 
 def pair_plane(ax, vectors, vocabulary, colors):
@@ -77,23 +91,25 @@ def describe_shares(shares):
     return ", ".join(f"{share:.1%} to {name} keys" for name, share in shares.items()) or "none"
 
 
-def label_pairs(ax, points, tokens, positions, colors, size, marker, others):
+def label_pairs(ax, points, tokens, positions, colors, size, marker, others, alone=()):
     """Label tokens at positions; those of one colour, family and position too close together share one.
 
-    others: (M, 2) further marks to keep clear of
+    others: (M, 2) further marks to keep clear of; alone: indices of points that share with none
     """
+    if not len(points):
+        return
     keys = [
-        f"{color} {family(token)} {position}"
-        for color, token, position in zip(colors, tokens, positions, strict=True)
+        f"{color} {family(token)} {position} {i if i in alone else ''}"
+        for i, (color, token, position) in enumerate(zip(colors, tokens, positions, strict=True))
     ]
-    groups = close_groups(ax, points, keys)
+    groups = sorted(close_groups(ax, points, keys), key=lambda group: group[0] not in alone)
     middles = np.array([points[group].mean(axis=0) for group in groups])
     kept = thin_out(ax.transData.transform(middles) * 72 / ax.figure.dpi)
     unlabelled = [points[group] for i, group in enumerate(groups) if len(group) > 1 or i not in kept]
     groups = [groups[i] for i in kept]
     add_labels_beside(
         ax, middles[kept],
-        [at_position(",".join(tokens[i] for i in group), positions[group[0]]) for group in groups],
+        [sharing([tokens[i] for i in group], positions[group[0]]) for group in groups],
         [colors[group[0]] for group in groups], size, marker / 2,
         np.concatenate([others, *unlabelled]),
     )

@@ -77,9 +77,14 @@ def square_map(ax, values, labels, name, colors, low, high):
 
 
 def attention_map(fig, left, bottom, cache, labels):
-    """The first head's attention."""
+    """The first head's attention; the future is blank."""
     ax = panel(fig, left, bottom, 1.5, TALL)
-    return square_map(ax, cache.attention[0, 0], labels, "attention", PROBABILITY, 0, 1)
+    return square_map(ax, causal(cache.attention[0, 0]), labels, "attention", PROBABILITY, 0, 1)
+
+
+def causal(matrix):
+    """A matrix of queries by keys without the keys that lie in a query's future: (T, T) masked."""
+    return np.ma.masked_array(matrix, np.triu(np.ones(matrix.shape, bool), 1))
 
 
 def plain(ax, name):

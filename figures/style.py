@@ -106,14 +106,15 @@ def ticks(axis, names, room):
 
 
 def write_cells(ax, values, limit):
-    """Write the numbers of a matrix into its cells, with as many decimals as fit; none if none do."""
+    """Write the numbers of a matrix into its cells, none beyond ±limit, with as many decimals as fit; none
+    if none do."""
     rows, columns = values.shape
     width, height = inches(ax) * 72 / (columns, rows)
     size = min(8.0, 0.7 * height)
     for decimals in (2, 1):
         rounded = np.round(values.ravel(), decimals) + 0.0                  # + 0.0: no negative zero
         texts = [f"{value:.{decimals}f}".replace("-", "−") for value in rounded]
-        if size >= 6 and label_widths(texts, size).max() < 0.9 * width:
+        if size >= 6 and label_widths([f"−{limit:.{decimals}f}"], size) < 0.9 * width:
             y, x = np.divmod(np.arange(values.size), columns)
             dark = np.abs(values.ravel()) > 0.6 * limit
             add_labels(ax, np.column_stack([x, y]), texts, ["white" if d else INK for d in dark], size)
@@ -171,13 +172,21 @@ def extent(fig, points):
     return hold(low, high) if hold else (low, high)
 
 
-def family_legend(fig, vocabulary, x, y):
-    """A legend of the token families that there are, centred at (x, y) inches."""
+def family_legend(fig, vocabulary, x, y, neutral=False):
+    """A legend of the token families that there are, centred at (x, y) inches.
+
+    neutral: the shapes alone tell them, since colours mean something else in some panels
+    """
     present = [name for name in FAMILIES if name in set(map(family, vocabulary))]
     handles = [
-        Line2D([], [], linestyle="", marker=FAMILIES[name], color=SHADES[name](0.5), markersize=6, label=name)
+        Line2D(
+            [], [], linestyle="", marker=FAMILIES[name], color=GREY if neutral else SHADES[name](0.5),
+            markersize=6, label=f"{name} token" if neutral else name,
+        )
         for name in present
     ]
+    if not neutral:
+        handles.append(Line2D([], [], linestyle="", label="shade: the number"))
     across, up = fig.get_size_inches()
     fig.legend(
         handles=handles, loc="center", bbox_to_anchor=(x / across, y / up), ncols=len(handles),

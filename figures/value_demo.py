@@ -5,57 +5,56 @@ What figures 16 to 18 share: one figure a sequence, in it one column a token.
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
-from figures.demos import follow, heading, likeliest, missing, moved, outcome, values_in_stream
+from figures.demos import follow, heading, missing, moved, outcome, values_in_stream
 from figures.f15_residuals import ARROWS
-from figures.labels import add_labels_beside
-from figures.landscapes import (
-    add_bar, explain, halo_labels, landscapes, name_axes, show_landscape, square_box,
-)
-from figures.sequences import MARKS, demo_caches, legend, row_labels
-from figures.style import GREY, INK, panel, title, token_colors
+from figures.landscapes import add_bar, explain, landscapes, square_box
+from figures.sequences import demo_caches, row_labels
+from figures.style import GREY, INK, panel, title
+from figures.value_strips import ANSWER, GAP, draw_strip
 
-SIZE = (15, 8)
-MOST = 12                               # columns
-ENLARGED = 1.8                          # width of an answer's column, against another
-TALL = 1.66                             # height of a row, in inches
-ROWS = (4.4, 2.62, 0.84)                # lower edges of the rows
-LEFT, RIGHT, ACROSS = 1.15, 0.95, 0.09  # margins, and the gap between columns
-ANSWER = "#d6168c"                      # frames what the rule allows
+SIZE = (10, 12.35)
+MOST, A_BAND = 12, 6                    # columns in all, and beside one another
+LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 1.45, 0.95       # margins in inches
+HEADING = 0.84                          # above each band
 
 
 def draw_demo(fig, run, step, number):
     """Draw the sequence of that number: rows are its v, embed -> resid_mid, and resid_mid."""
-    name = f"Sequence {number + 1} on the output probabilities of {run.config.name} at step {step:,}"
+    name = f"Value demo {number}: a sequence in {run.config.name} at step {step:,}"
     if number >= len(run.demos):
         title(fig, name)
         fig.text(0.5, 0.6, missing(run, number), ha="center", fontsize=12)
         return
     demo, C = follow(run, step, number), run.config.model.n_embd
-    shown = shown_tokens(demo)
+    shown, in_stream = shown_tokens(demo), values_in_stream(run, step)
     title(fig, name, "\n".join([
-        "sequence:  " + " ".join(row_labels(run, demo.cache)), outcome(run, demo), columns(run, shown),
+        "sequence:  " + " ".join(row_labels(run, demo.cache)), outcome(run, demo),
+        *columns(run, shown, in_stream),
     ]))
     if C != 2:
         explain(fig, C, [f"P(next = {run.vocabulary[i]}): " + ", ".join(heading(demo, i)) for i in shown])
         return
-    in_stream = values_in_stream(run, step)
     box = square_box(np.concatenate([
         points for cache in demo_caches(run, step) for points in stream_points(cache, in_stream)
     ]), margin=0.1)
     probs = landscapes(run, step, box)
-    name_rows(fig, in_stream)
     rows = [0, 1, 2] if in_stream else [1, 2]
-    for token, left, side in places(demo, shown):
-        write_heading(fig, left + side / 2, run.vocabulary[token], heading(demo, token), rows[0])
+    across, side = layout(len(shown), len(rows))
+    top = SIZE[1] - ABOVE
+    for first in range(0, len(shown), across):
+        tokens = shown[first : first + across]
+        for i, token in enumerate(tokens):
+            write_heading(fig, LEFT + i * (side + GAP) + side / 2, top, run.vocabulary[token],
+                          heading(demo, token))
+        top -= HEADING
         for row in rows:
-            ax = panel(fig, left, ROWS[row] + (TALL - side) / 2, side, side)
-            image = show_landscape(ax, probs[:, :, token], box)
-            name_axes(ax, token == shown[0], row == 2 and token == shown[0])
-            ax.ticklabel_format(scilimits=(-2, 4))
-            ax.spines[:].set(visible=bool(demo.allowed[:, token].any()), color=ANSWER, linewidth=2.5)
-            mark_positions(ax, run, demo, row, labelled(demo, token, side))
+            top -= side
+            ax = panel(fig, LEFT, top, len(tokens) * (side + GAP) - GAP, side)
+            image = draw_strip(ax, run, demo, row, tokens, probs, box)
+            name_row(fig, ax, row, box, row == 2 and first + across >= len(shown))
+            top -= GAP
     add_bar(fig, image)
     explain_marks(fig)
 
@@ -74,60 +73,17 @@ def shown_tokens(demo):
     return sorted(order[:MOST])
 
 
-def places(demo, shown):
-    """[(token, left edge, side)] of the columns in inches; up to three answers' columns are larger."""
-    answers = demo.allowed[:, shown].any(axis=0)
-    sides = np.where(answers & (answers.sum() <= 3), ENLARGED, 1.0)
-    room = SIZE[0] - LEFT - RIGHT - (len(shown) - 1) * ACROSS
-    sides *= min(room / sides.sum(), TALL / sides.max())
-    start = LEFT + (room - sides.sum()) / 2
-    lefts = start + np.cumsum(sides + ACROSS) - sides - ACROSS
-    return list(zip(shown, lefts, sides, strict=True))
+def layout(count, rows):
+    """(columns beside one another, side of a panel in inches) of so many columns, each of so many rows."""
+    bands = -(-count // A_BAND)
+    across = -(-count // bands)
+    wide, tall = SIZE[0] - LEFT - RIGHT, (SIZE[1] - ABOVE - BELOW) / bands - HEADING
+    return across, min((wide + GAP) / across, tall / rows) - GAP
 
 
-def labelled(demo, token, side):
-    """Positions that a panel labels: all in a large one, else constrained ones, three at most."""
-    if side > TALL / 1.4:
-        return np.arange(len(demo.labels))
-    return np.sort(likeliest(demo, token, 3))
-
-
-def mark_positions(ax, run, demo, row, chosen):
-    """The sequence in one panel, some labelled: row 0 is v, 1 arrows to resid_mid, 2 resid_mid."""
-    cache, state = demo.cache, demo.state
-    colors = token_colors(run.vocabulary)[cache.tokens[0]]
-    points = cache.resid_mid[0] if row else cache.v[0, 0]
-    if row == 1:
-        arrows(ax, cache.embed[0], points, state)
-        ends = np.concatenate([cache.embed[0], points])
-    else:
-        judged = (state >= 0) & (row == 2)
-        edges = [ARROWS[int(s)] if of else "white" for s, of in zip(state, judged, strict=True)]
-        ax.scatter(
-            *points.T, s=17, c=colors, edgecolors=edges, linewidths=np.where(judged, 1.5, 0.5), zorder=3,
-            path_effects=[withStroke(linewidth=2.2, foreground="white")],
-        )
-    if len(chosen):
-        texts = [demo.labels[t] + (MARKS[int(state[t])] if row else "") for t in chosen]
-        add_labels_beside(ax, points[chosen], texts, colors[chosen], 9, 2.6, ends if row == 1 else points)
-        halo_labels(ax)
-
-
-def arrows(ax, start, end, state):
-    """From where each position was to where attention puts it; the colour says what comes of it."""
-    order = np.argsort(state, kind="stable")                # the judged ones in front
-    ax.quiver(
-        *start[order].T, *(end - start)[order].T, angles="xy", scale_units="xy", scale=1,
-        color=[ARROWS[int(s)] for s in state[order]], units="dots", width=1.7 * ax.figure.dpi / 72,
-        headwidth=3.6, headlength=4, headaxislength=3.6, zorder=3,
-        path_effects=[withStroke(linewidth=1.6, foreground="white")],
-    )
-
-
-def write_heading(fig, x, token, lines, row):
-    """A column's token and lines, above its panel in the topmost row."""
+def write_heading(fig, x, y, token, lines):
+    """A column's token and lines, from y down."""
     width, height = SIZE
-    y = ROWS[row] + TALL + 0.78
     fig.text(x / width, y / height, token, ha="center", va="top", fontsize=12, fontweight="bold")
     fig.text(
         x / width, (y - 0.23) / height, "\n".join(lines), ha="center", va="top", fontsize=9, linespacing=1.2,
@@ -135,42 +91,58 @@ def write_heading(fig, x, token, lines, row):
     )
 
 
-def columns(run, shown):
-    """Which tokens have a column, if not all, and what lies behind the points, in words."""
-    background = "background: probability of the column's token if the stream after attention lay there"
-    chosen = f"{len(shown)} of {len(run.vocabulary)} tokens: answers, predictions, then the most probable"
-    return "; ".join(
-        [chosen] * (len(shown) < len(run.vocabulary)) + [background] * (run.config.model.n_embd == 2)
+def columns(run, shown, in_stream):
+    """Which tokens have a column, if not all, and what lies behind the points: lines of text."""
+    lines = []
+    if len(shown) < len(run.vocabulary):
+        lines.append(
+            f"{len(shown)} of {len(run.vocabulary)} tokens: answers, predictions, then the most probable"
+        )
+    if run.config.model.n_embd == 2:
+        lines.append("background: probability of the column's token if the stream after attention lay there")
+        lines.append(
+            "a value v alone is no place in the stream: attention adds a mean of values to the embedding"
+            if in_stream and run.config.model.use_residual else
+            "a value v alone is no place in the stream: attention puts a mean of values there" if in_stream
+            else "the values v are left out: W_o leads from their own dimensions to this plane"
+        )
+    return lines
+
+
+def name_row(fig, ax, row, box, lowest):
+    """A row's name at the left, numbers beside its first panel, and below it if it is the lowest."""
+    bounds = ax.get_position()
+    fig.text(
+        0.22 / SIZE[0], (bounds.y0 + bounds.y1) / 2, ("values v", "embed →\nresid_mid", "resid_mid")[row],
+        rotation=90, ha="center", va="center", fontsize=11, fontweight="bold", linespacing=1.2,
     )
-
-
-def name_rows(fig, in_stream):
-    """The rows' names at the left; in place of v, why it is left out."""
-    names = ["values v", "embed →\nresid_mid", "resid_mid"]
-    for name, bottom in list(zip(names, ROWS, strict=True))[0 if in_stream else 1 :]:
-        fig.text(
-            0.3 / SIZE[0], (bottom + TALL / 2) / SIZE[1], name, rotation=90, ha="center", va="center",
-            fontsize=11, fontweight="bold", linespacing=1.2,
-        )
-    if not in_stream:
-        fig.text(
-            0.5, (ROWS[0] + TALL - 0.2) / SIZE[1], "The values v are left out: they have dimensions of their "
-            "own in this model, and only W_o brings what is mixed of them into the stream's plane.",
-            ha="center", fontsize=11,
-        )
+    for axis, low, high in ((ax.xaxis, *box[:2]), (ax.yaxis, *box[2:])):
+        numbers = MaxNLocator(4).tick_values(low, high)
+        numbers = numbers[(numbers > low) & (numbers < high)]
+        axis.set_ticks(numbers, [f"{number:.3g}".replace("-", "−") for number in numbers])
+    ax.tick_params(labelsize=7.5, length=2, pad=2)
+    ax.xaxis.set_visible(lowest)
+    ax.set_ylabel("dim 1", fontsize=8, labelpad=0)
+    ax.set_xlabel("dim 0", fontsize=8, labelpad=1, x=0, ha="left")
 
 
 def explain_marks(fig):
     """What colours and marks mean, below the panels."""
-    meanings = ((1, "✓ prediction follows the rule"), (0, "✗ breaks it"), (-1, "the rule says nothing"))
-    handles = [Line2D([], [], color=ARROWS[s], linewidth=2.5, label=text) for s, text in meanings]
-    legend(fig, [
-        *handles,
-        Line2D([], [], linestyle="", marker="o", color=GREY, markersize=5,
-               label="a position, in its token's colour"),
-        Line2D([], [], linestyle="", marker="s", color="none", markeredgecolor=ANSWER, markeredgewidth=2.5,
-               markersize=9, label="the column's token is an answer in this sequence"),
-    ])
+    meanings = ((1, "prediction follows the rule: ✓"), (0, "breaks it: ✗"), (-1, "the rule says nothing"))
+    rings = [
+        Line2D([], [], color=ARROWS[s], linewidth=2.5, marker="o" if s >= 0 else "", markersize=7,
+               markerfacecolor="white", markeredgewidth=1.7, label=text)
+        for s, text in meanings
+    ]
+    position = Line2D([], [], linestyle="", marker="o", color=GREY, markersize=5,
+                      label="a position, in its token's colour")
+    frame = Line2D([], [], linestyle="", marker="s", color="none", markeredgecolor=ANSWER, markersize=9,
+                   markeredgewidth=2.5, label="the column's token is an answer in this sequence")
+    mark = Line2D([], [], linestyle="", label="✓ and ✗: in the column of the token predicted")
+    fig.legend(
+        handles=[*rings, position, frame, mark], loc="center",
+        bbox_to_anchor=(0.5, 0.27 / SIZE[1]), ncols=3, handletextpad=0.5, columnspacing=1.6,
+    )
 
 
 def demo_caption(run, step, number):
@@ -189,14 +161,14 @@ def demo_caption(run, step, number):
             "the rule gives most of the probability to answers."
         )
     values = (
-        "The top row holds the values `v`" if values_in_stream(run, step)
-        else "The values `v` do not lie in this plane and are left out"
+        "The values `v` in the top row alone are no places in the stream" if values_in_stream(run, step) else
+        "The values `v` do not lie in this plane and are left out"
     )
     return (
         f"The sequence `{sequence}`, one column a next token; behind the points is the probability that the "
         f"model gives to that token if the stream after attention lies there. {values}; the arrows lead from "
         "`embed` to `resid_mid`, green where the prediction follows the rule, red where not, grey where the "
         "rule says nothing; the last row keeps `resid_mid`, all that feed-forward layer and LM head read. A "
-        "frame marks answers: their positions should end in the bright part of it. "
-        f"{moved(demo)} Result: {result}"
+        "frame marks a token that is an answer: the positions with a pink label should end in the bright "
+        f"part of it, others need not. {moved(demo)} Result: {result}"
     )

@@ -7,12 +7,12 @@ from scratchformer.model import empty_cache, forward, forward_pass
 from scratchformer.own_rule import find_rule
 
 RULE_ERROR = (
-    "rule error: share of positions of held-out windows whose continuation the rule constrains, "
-    "given the window, at which the likeliest token is not allowed"
+    "rule error: of the positions in held-out windows where the rule says what comes next, "
+    "the share where the model's first choice breaks it"
 )
 GENERATED_RULE_ERROR = (
-    "generated rule error: share of tokens sampled from the model which the rule constrains, "
-    "given the block_size tokens before, that are not allowed"
+    "generated rule error: of the tokens that the model wrote itself where the rule, "
+    "given the block_size tokens before, says what comes next, the share that break it"
 )
 
 LEARNED = 0.01                  # a rule error up to this counts as learned

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from conftest import SHORT, train_run
 
-from figures import f06_embedding_scatter, f07_output_probs_embed, f14_value_output
+from figures import (
+    f06_embedding_scatter, f07_output_probs_embed, f11_probability_heatmap_with_values, f14_value_output,
+)
 from figures.captions import captions, describe_name
 from figures.catalogue import figure_module, figure_names
 from figures.style import family
@@ -132,7 +134,7 @@ def test_generated_shares_are_those_of_both_steps(tiny_run):
         verdicts = [judge_sequence(tiny_run.rule, tiny_run.data.vocabulary, s, 8) for s in sequences]
         right, asked = (sum(int(v.sum()) for v in (np.array(verdicts) >= low)) for low in (1, 0))
         assert f"{place}, {right:,} of {asked:,} constrained tokens correct" in text
-    assert "same model" in caption(tiny_run, 0, 4)
+    assert "There, " in caption(tiny_run, 0, 4) and "below," not in caption(tiny_run, 0, 4)
 
 
 def test_embedding_distances(tiny_run):
@@ -220,10 +222,10 @@ def test_attention_goes_where_the_captions_say(tiny_run):
     assert f"At the {len(shares):,} constrained positions" in text
     assert f"goes {np.mean(shares):.1%} ({np.mean(even):.1%}) to even keys" in text
     text = caption(tiny_run, 20, 13)
-    assert f"{np.mean(to_answer):.1%} of attention goes to tokens that the rule allows" in text
+    assert f"{np.mean(to_answer):.1%} of attention goes to positions that hold an answer" in text
     assert f"evenly would give {np.mean(evenly):.1%}, so they get" in text
     assert f"so they get {np.mean(to_answer) / np.mean(evenly):.2f} times it" in text
-    assert f"gets {np.mean(most):.1%} of attention" in caption(tiny_run, 20, 14)
+    assert f"whatever it holds, gets {np.mean(most):.1%} of attention" in caption(tiny_run, 20, 14)
 
 
 def test_focused_query_ranks_the_keys_it_can_meet(tiny_run):
@@ -233,9 +235,10 @@ def test_focused_query_ranks_the_keys_it_can_meet(tiny_run):
         for i, token in enumerate(tiny_run.vocabulary) for t in range(6) if t < 5 or i == 11
     }
     text = caption(tiny_run, 20, 10)
-    assert f"Of the {len(scores)} keys" in text
+    assert f"Of the {len(scores)} red keys" in text
     assert f"highest scores go to {scores[max(scores)]} ({max(scores):.3g})" in text
-    assert f"the lowest to {scores[min(scores)]} ({min(scores):.3g})" in text
+    assert min(scores) < 0
+    assert f"the lowest to {scores[min(scores)]} (−{-min(scores):.3g})" in text
 
 
 def test_landings_with_attention_and_without(tiny_run):
@@ -252,6 +255,20 @@ def test_landings_with_attention_and_without(tiny_run):
         else f"leads {still - right:,} astray"
     )
     assert change in text
+
+
+def test_the_answer_missed_most_is_named_only_if_it_is_one(tiny_run):
+    allowed = np.zeros((4, 1, 12), bool)
+    allowed[[0, 1, 2, 3], 0, [2, 2, 4, 4]] = True
+    cache = tiny_run.held_out_cache(20)
+    cache = cache._replace(embed=cache.embed[:4, :1])
+    compare = f11_probability_heatmap_with_values.compare
+    for right, expected in (
+        ([0, 0, 0, 0], ""), ([1, 1, 1, 1], ""), ([1, 0, 1, 1], "`2`, with 1 of 2 right"),
+        ([1, 1, 0, 0], "`4`, with 0 of 2 right"),
+    ):
+        text = compare(tiny_run, 20, cache, allowed, np.array(right, bool)[:, None])
+        assert ("The answer missed most is" in text) == bool(expected) and expected in text
 
 
 def test_demo_and_shift_lengths(tiny_run):

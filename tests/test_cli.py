@@ -37,8 +37,8 @@ def test_the_main_job(out):
     assert "rule NOT learned: held-out rule error" in text
     assert re.search(r"\((\d+) of (\d+) constrained positions wrong\)", text)
     assert last[-1] == "a recipe that learns it: python run.py plus_last_even_robust"
-    assert "rule error: share of positions of held-out windows" in text
-    assert "generated rule error: share of tokens sampled" in text
+    assert "rule error: of the positions in held-out windows where the rule says what comes next" in text
+    assert "generated rule error: of the tokens that the model wrote itself" in text
 
 
 def test_a_finished_run_is_reused(out):

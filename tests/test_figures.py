@@ -91,6 +91,9 @@ def test_learning_curve_is_the_history(run):
     caption = " ".join(" ".join(texts(fig)).split())
     assert RULE_ERROR in caption and GENERATED_RULE_ERROR in caption
     assert f"rule error {run.history['rule_error'][-1]:.1%}" in caption
+    train, held_out = len(run.judge.train_windows), len(run.judge.held_out_windows)
+    assert f"a sample of {train} training windows and {held_out} held-out windows" in caption
+    assert set(lines["loss of guessing evenly"].get_ydata()) == {np.log(12)}
     assert "step 2" not in texts(fig) and "step 2" in texts(figure(run, 2, 2))
 
 
@@ -134,6 +137,8 @@ def test_generated_cells(run):
     for ax, step in zip(fig.axes, (0, 4), strict=True):
         counts = check_cells(ax, run, run.generate(step, 6, 40), run.config.model.block_size)
         assert counts in ax.get_title(loc="left")
+    (ax,) = figure(run, 0, 4).axes
+    assert check_cells(ax, run, run.generate(0, 6, 40), 8) in ax.get_title(loc="left")
 
 
 def test_embeddings_are_the_parameters(run):

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pytest
 from conftest import check_texts
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import PatchCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.quiver import Quiver
 from PIL import Image
@@ -17,7 +17,8 @@ from figures.draw import draw_figure, make_figure
 from figures.f15_residuals import ARROWS
 from figures.landscapes import GRID, plane_grid
 from figures.style import RC, position_colors, token_colors
-from figures.value_demo import MOST, labelled, places, shown_tokens
+from figures.value_demo import MOST, layout, shown_tokens
+from figures.value_strips import ANSWER, labelled
 from scratchformer.run_folder import Run
 
 DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
@@ -89,34 +90,71 @@ def test_columns_show_values_arrows_and_landing_points(tiny_run, step, number):
     embed, resid_mid, v = cache.embed[0], cache.resid_mid[0], cache.v[0, 0]
     verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run, step, tokens)])
     answers = set().union(*(answer for _, answer, *_ in by_hand(tiny_run, step, tokens)))
-    panels = [ax for ax in fig.axes if ax.images]
-    assert len(panels) == 3 * 12
+    strips = [ax for ax in fig.axes if ax.images]
+    assert [len(ax.images) for ax in strips] == 6 * [6]
     colors = token_colors(tiny_run.vocabulary)[tokens]
-    for token in range(12):
-        values, moves, landed = panels[3 * token : 3 * token + 3]
+    order = np.argsort(np.tile(verdicts, 6), kind="stable")
+    for band in range(2):
+        values, moves, landed = strips[3 * band : 3 * band + 3]
         for ax in (values, moves, landed):
-            (image,) = ax.images
-            expected = tiny_run.landscape(step, plane_grid(image.get_extent()))[:, token]
-            np.testing.assert_array_equal(image.get_array(), expected.reshape(GRID, GRID))
-            assert ax.get_aspect() == 1 and image.cmap.name == "viridis"
-            assert ax.spines["top"].get_visible() == (tiny_run.vocabulary[token] in answers)
-            low, high = np.array([ax.get_xlim(), ax.get_ylim()]).T
+            boxes = np.array([image.get_extent() for image in ax.images])
+            assert (boxes[1:, 0] > boxes[:-1, 1]).all()
+            shifts = np.column_stack([boxes[:, 0] - boxes[0, 0], np.zeros(6)])
+            grid = plane_grid(boxes[0])
+            for token, image in enumerate(ax.images, 6 * band):
+                expected = tiny_run.landscape(step, grid)[:, token].reshape(GRID, GRID)
+                np.testing.assert_array_equal(image.get_array(), expected)
+                assert image.cmap.name == "viridis"
+            assert ax.get_aspect() == 1
+            low, high = boxes[0, [0, 2]], boxes[0, [1, 3]]
             everything = np.concatenate([v, embed, resid_mid])
             assert (everything > low).all() and (everything < high).all()
-        np.testing.assert_array_equal(scatters(values)[0].get_offsets(), v)
-        np.testing.assert_array_equal(scatters(landed)[0].get_offsets(), resid_mid)
-        np.testing.assert_allclose(scatters(landed)[0].get_facecolors()[:, :3], colors)
+            (frames,) = [artist for artist in ax.collections if isinstance(artist, PatchCollection)]
+            framed = {
+                tiny_run.vocabulary[6 * band + int(np.abs(boxes[:, 0] - frame.vertices[:, 0].min()).argmin())]
+                for frame in frames.get_paths()
+            }
+            assert framed == answers & set(tiny_run.vocabulary[6 * band : 6 * band + 6])
+        np.testing.assert_allclose(scatters(values)[0].get_offsets(), everywhere(v, shifts))
+        np.testing.assert_allclose(scatters(landed)[0].get_offsets(), everywhere(resid_mid, shifts))
+        np.testing.assert_allclose(scatters(landed)[0].get_facecolors()[:, :3], np.tile(colors, (6, 1)))
         edges = scatters(landed)[0].get_edgecolors()[:, :3]
-        np.testing.assert_allclose(edges, [to_rgb(ARROWS[s] if s >= 0 else "white") for s in verdicts])
-        order = np.argsort(verdicts, kind="stable")
-        np.testing.assert_array_equal(arrows(moves).get_offsets(), embed[order])
+        np.testing.assert_allclose(edges, [to_rgb(ARROWS[s] if s >= 0 else "white") for s in verdicts] * 6)
+        np.testing.assert_allclose(arrows(moves).get_offsets(), everywhere(embed, shifts)[order])
         moved = np.column_stack([arrows(moves).U, arrows(moves).V])
-        np.testing.assert_allclose(moved, (resid_mid - embed)[order], atol=1e-6)
+        np.testing.assert_allclose(moved, np.tile(resid_mid - embed, (6, 1))[order], atol=1e-6)
         drawn = arrows(moves).get_facecolors()[:, :3]
-        np.testing.assert_allclose(drawn, [to_rgb(ARROWS[s]) for s in verdicts[order]])
-        for ax in (moves, landed):
-            for state in (0, 1):
-                assert sum(MARKS[state] in text for text in written(ax)) == (verdicts == state).sum()
+        np.testing.assert_allclose(drawn, [to_rgb(ARROWS[s]) for s in np.tile(verdicts, 6)[order]])
+
+
+def everywhere(points, shifts):
+    """The points in every panel of a strip."""
+    return np.concatenate([points + shift for shift in shifts])
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_marks_stand_in_the_column_of_the_prediction(tiny_run, step):
+    strips = [ax for ax in figure(tiny_run, step, DEMOS[0]).axes if ax.images]
+    hand, labels = by_hand(tiny_run, step, tiny_run.demos[0]), follow(tiny_run, step, 0).labels
+    for row in (0, 1, 2):
+        found = set()
+        for band in range(2):
+            ax = strips[3 * band + row]
+            right_edges = [image.get_extent()[1] for image in ax.images]
+            (artist,) = [artist for artist in ax.collections if hasattr(artist, "texts")]
+            for (x, _), text, color in zip(
+                artist.get_offsets(), artist.texts, artist.get_facecolors(), strict=True
+            ):
+                token = tiny_run.vocabulary[6 * band + int(np.searchsorted(right_edges, x))]
+                label = text.rstrip("✓✗")
+                if label != text:
+                    found.add((label, token, text[len(label):]))
+                is_answer = token in hand[labels.index(label)][1]
+                assert (tuple(color[:3]) == to_rgb(ANSWER)) == is_answer
+        assert found == {
+            (labels[t], best, MARKS[verdict]) for t, (verdict, _, best, _) in enumerate(hand)
+            if row and verdict >= 0
+        }
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -141,15 +179,14 @@ def test_headings_hold_probabilities(tiny_run):
         assert "\n".join(heading(demo, token)) in shown
 
 
-def test_answers_have_the_larger_columns(tiny_run):
+def test_columns_stand_in_one_band_or_two(tiny_run):
     demo = follow(tiny_run, 20, 0)
-    columns = places(demo, shown_tokens(demo))
-    sides = {token: side for token, _, side in columns}
-    assert sides[6] == sides[10] > 1.5 * sides[0]
-    for (_, left, side), (_, following, _) in zip(columns, columns[1:]):
-        assert following - left - side == pytest.approx(0.09)
-    assert labelled(demo, 6, sides[6]).tolist() == list(range(8))
-    assert labelled(demo, 0, sides[0]).tolist() == [1, 4]
+    for count, rows, across in ((12, 3, 6), (12, 2, 6), (11, 3, 6), (7, 3, 4), (6, 3, 6), (2, 3, 2)):
+        found, side = layout(count, rows)
+        assert found == across
+        assert across * (side + 0.08) <= 8.1 + 0.08 + 1e-9 and side > 1.2
+    assert labelled(demo, 6).tolist() == list(range(8))
+    assert labelled(demo, 0).tolist() == [1, 4]
 
 
 def test_a_rule_for_every_position(tiny_run):
@@ -157,7 +194,6 @@ def test_a_rule_for_every_position(tiny_run):
     demo = follow(run, 20, 0)
     assert len(demo.where) == 8
     assert likeliest(demo, 6, 3)[:2].tolist() == sorted([3, 5], key=lambda t: -demo.cache.probs[0, t, 6])
-    assert len(set(np.round([side for *_, side in places(demo, shown_tokens(demo))], 9))) == 1
     right = [verdict for verdict, *_ in by_hand(run, 20, run.demos[0])].count(1)
     mass = np.mean([demo.cache.probs[0, t, token] for t, token in enumerate(run.demos[0])])
     for words in (texts(figure(run, 20, DEMOS[0])), caption(run, 20, DEMOS[0])):
@@ -185,7 +221,7 @@ def test_fewer_sequences_than_figures(tiny_run, tmp_path):
     run = Run.open(tiny_run.folder)
     run.demos = run.demos[:1]
     for name in DEMOS[1:]:
-        assert "give only 1 to follow" in texts(figure(run, 20, name))
+        assert f"There is no value demo {name[-1]}" in texts(figure(run, 20, name))
         assert "give only 1 to follow" in caption(run, 20, name)
     for name in (MATRIX, VALUES):
         draw_figure(run, 20, name, tmp_path, dpi=40)
@@ -198,7 +234,9 @@ def test_from_attention_to_probabilities(tiny_run, step):
         cache = tiny_run.forward(step, tokens[None])
         hand = by_hand(tiny_run, step, tokens)
         (attention,) = named(fig, "attention")[row].images
-        np.testing.assert_array_equal(attention.get_array(), cache.attention[0, 0])
+        shown = attention.get_array()
+        np.testing.assert_array_equal(shown.mask, np.triu(np.ones((8, 8)), 1))
+        np.testing.assert_array_equal(shown.compressed(), cache.attention[0, 0][~shown.mask])
         for name in ("ffn_pre", "ffn_hidden", "ffn_out", "resid_post", "logits", "probs"):
             image = named(fig, name)[row].images[0]
             np.testing.assert_array_equal(image.get_array(), getattr(cache, name)[0])
@@ -233,7 +271,7 @@ def test_probability_of_answers_and_loss_by_hand(tiny_run):
     loss = -np.log(np.take_along_axis(probs, windows[:, 1:, None], axis=-1)).mean()
     words = (
         f"get {np.mean(shares):.1%} of probability on average at the {len(shares):,} constrained positions "
-        f"of all held-out windows; their loss is {loss:.3f}"
+        f"of all held-out windows; loss at all their positions {loss:.3f}"
     )
     assert words in texts(figure(tiny_run, 20, MATRIX)) and words in caption(tiny_run, 20, MATRIX)
     hidden = tiny_run.forward(20, windows[:, :-1]).ffn_hidden
@@ -254,7 +292,7 @@ def test_values_become_the_stream(tiny_run, step):
         np.testing.assert_array_equal(scatters(original)[0].get_offsets(), cache.v[0, 0])
         np.testing.assert_allclose(scatters(original)[0].get_facecolors()[:, :3], position_colors(8))
         for name, start, end in (
-            ("v transformed: v → attention @ v", cache.v[0, 0], cache.mixed[0, 0]),
+            ("v transformed: v → mixed = attention @ v", cache.v[0, 0], cache.mixed[0, 0]),
             ("v + residual: embed → resid_mid", cache.embed[0], cache.resid_mid[0]),
         ):
             ax = named(fig, name)[row]
@@ -295,9 +333,9 @@ def test_draws_every_model(odd_run, name, tmp_path, monkeypatch):
         plane = odd_run.config.model.n_embd == 2
         own = odd_run.params(step).W_o.size > 0
         assert ("the landscape is left out" in texts(fig)) != plane
-        assert ("The values v are left out" in texts(fig)) == (plane and own)
+        assert ("the values v are left out" in texts(fig)) == (plane and own)
         rows = 2 if own else 3
-        panels = [ax for ax in fig.axes if ax.images]
+        panels = [image for ax in fig.axes for image in ax.images]
         assert len(panels) == plane * rows * min(MOST, len(odd_run.vocabulary))
     elif odd_run.config.model.num_heads > 1:
         assert f"head 1 of {odd_run.config.model.num_heads}" in texts(fig)

@@ -169,6 +169,21 @@ def test_overview_counts_the_variance_between_answers(tiny_run):
     assert f"at {len(answers):,} positions" in figure_module(OVERVIEW).caption(tiny_run, 20)
 
 
+def test_overview_names_the_colours_of_the_answers(tiny_run):
+    (legend,) = [
+        each for each in figure(tiny_run, 20, OVERVIEW).legends if each.texts[0].get_text() == "answer:"
+    ]
+    answers = {
+        next(w for w in window[t::-1] if w < 11 and w % 2 == 0)
+        for window in tiny_run.data.held_out_windows
+        for t in np.flatnonzero(judge_sequence(tiny_run.rule, tiny_run.data.vocabulary, window, 9)[1:] >= 0)
+    }
+    shown = [tiny_run.vocabulary[answer] for answer in sorted(answers)]
+    assert [text.get_text() for text in legend.texts[1:]] == [*shown, "no single one"] and len(shown) > 3
+    colors = token_colors(tiny_run.vocabulary)[sorted(answers)]
+    np.testing.assert_allclose([handle.get_color() for handle in legend.legend_handles[1:-1]], colors)
+
+
 def test_variance_between_groups():
     points, groups = np.array([[0.0, 1], [0, 1], [4, 1], [4, 1]]), np.array([2, 2, 5, 5])
     assert between(points, groups) == 1 and between(points, np.array([2, 5, 2, 5])) == 0

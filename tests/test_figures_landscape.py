@@ -65,7 +65,9 @@ def test_embeddings_are_the_grid(tiny_run):
             colors = np.repeat(token_colors(tiny_run.vocabulary)[members], 8, axis=0)
             np.testing.assert_allclose(artist.get_facecolors()[:, :3], colors)
         (labels,) = [artist for artist in ax.collections if hasattr(artist, "texts")]
-        assert sorted(",".join(labels.texts).split(",")) == sorted(tiny_run.vocabulary)
+        assert all(text.endswith("₇") for text in labels.texts)
+        named = [token for text in labels.texts for token in text[:-1].strip("{}").split(",")]
+        assert sorted(named) == sorted(tiny_run.vocabulary)
     most = np.bincount(likeliest).argmax()
     assert f"{tiny_run.vocabulary[most]} at {(likeliest == most).sum()}" in texts(fig)
 
@@ -88,6 +90,29 @@ def test_reached_points_are_resid_mid(tiny_run, step):
         np.testing.assert_array_equal(lines["wrong"], cache.resid_mid[answer & ~right])
         expected = f"{(answer & right).sum()} of {answer.sum()} answers right"
         assert ax.get_title().split("\n")[1] == (expected if answer.any() else "never an answer")
+
+
+def test_labels_name_typical_points_of_the_last_position(tiny_run):
+    cache = tiny_run.held_out_cache(20)
+    groups = {}
+    for tokens, point in zip(cache.tokens, cache.resid_mid[:, -1], strict=True):
+        evens = [token for token in tokens if token < 11 and token % 2 == 0]
+        name = f"{tiny_run.vocabulary[tokens[-1]]}₇"
+        name += f"→{tiny_run.vocabulary[evens[-1]]}" if tokens[-1] == 11 and evens else ""
+        groups.setdefault(name, []).append(point)
+    fig = figure(tiny_run, 20, REACHED)
+    for ax in panels(fig):
+        marked = next(
+            artist for artist in ax.collections
+            if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
+        )
+        (labels,) = [artist for artist in ax.collections if hasattr(artist, "texts")]
+        assert set(labels.texts) == set(groups) and len(labels.texts) == len(groups)
+        for text, shown in zip(labels.texts, marked.get_offsets(), strict=True):
+            points = np.array(groups[text])
+            away = np.linalg.norm(points - points.mean(axis=0), axis=1)
+            np.testing.assert_array_equal(shown, points[away.argmin()])
+    assert "labelled: a typical +₇" in texts(fig)
 
 
 def test_right_is_where_the_likeliest_token_is_allowed(tiny_run):

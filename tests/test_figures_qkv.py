@@ -11,11 +11,13 @@ from matplotlib.colors import to_rgba
 from PIL import Image
 
 from figures.draw import draw_figure, make_figure
-from figures.f10_qk_space_focus import focus
-from figures.labels import at_position
-from figures.qk import attention_shares, thin_out
+from figures.f10_qk_space_focus import focus, focus_shares
+from figures.insets import border, crowds, enlarge
+from figures.labels import at_position, sharing
+from figures.qk import attention_shares, label_pairs, thin_out
 from figures.style import GREY, RC, K, Q, V, family, token_colors
 from scratchformer.data import judge_sequence
+from scratchformer.run_folder import Run
 
 NAMES = ["08_qkv_transforms", "09_qk_space", "10_qk_space_focus"]
 
@@ -81,7 +83,10 @@ def test_transforms_are_the_parameters_and_the_grid(tiny_run, step):
         np.testing.assert_array_equal(lines.get_segments(), points)
     even, odd = (grid.k[[family(t) == name for t in tiny_run.vocabulary], 0] for name in ("even", "odd"))
     apart = np.linalg.norm(even.mean(axis=(0, 1)) - odd.mean(axis=(0, 1)))
-    assert f", k {apart:.2f}" in texts(fig).split("even–odd")[1].split("\n")[0]
+    keys = grid.k[:, 0].reshape(-1, 2)
+    spread = np.sqrt(((keys - keys.mean(axis=0)) ** 2).sum(axis=1).mean())
+    line = texts(fig).split("means of even and odd tokens")[1].split("\n")[0]
+    assert f", k {apart / spread:.2f}," in line
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -91,10 +96,63 @@ def test_space_holds_every_query_and_key(tiny_run, step):
     np.testing.assert_array_equal(markers(ax, [Q]), by_rows(grid.q))
     np.testing.assert_array_equal(markers(ax, [K]), by_rows(grid.k))
     assert ax.get_aspect() == 1 and contains(ax, grid.q) and contains(ax, grid.k) and contains(ax, [0, 0])
-    named = [at_position("", t) for t in range(8)]
-    split = [(token, label[-1]) for label in labels(ax) for token in label[:-1].split(",")]
-    expected = [(token, t) for token in tiny_run.vocabulary for t in named] * 2
+    split = [pair for axes in fig.axes for label in labels(axes) for pair in pairs(label)]
+    expected = [(token, at_position("", t)) for token in tiny_run.vocabulary for t in range(8)] * 2
     assert len(split) > 0.5 * len(expected) and not Counter(split) - Counter(expected)
+
+
+def pairs(label):
+    """The tokens and the position of a label such as {1,3}₇ or 1₇."""
+    return [(token, label[-1]) for token in label[:-1].strip("{}").split(",")]
+
+
+def test_tokens_share_a_label():
+    assert sharing(["8"], 7) == "8₇" and sharing(["1", "3"], 12) == "{1,3}₁₂" and sharing(["1", "3"]) == "1,3"
+
+
+def crowded_axes(points):
+    ax = matplotlib.figure.Figure((5, 5)).add_axes((0, 0, 1, 1), xlim=(0, 360), ylim=(0, 360))
+    return ax, enlarge(ax, points)
+
+
+def test_a_crowd_is_enlarged_where_the_plane_is_empty():
+    crowd = np.column_stack([np.linspace(300, 330, 16), np.linspace(40, 60, 16)])
+    points = np.concatenate([crowd, [[20.0, 340.0]]])
+    ax, insets = crowded_axes(points)
+    ((new, inside),) = insets
+    assert inside.tolist() == list(range(16)) and contains(new, crowd) and not contains(new, points[-1])
+    zoom = new.bbox.size / (np.ptp(new.get_xlim()), np.ptp(new.get_ylim())) * 72 / ax.figure.dpi
+    assert zoom[0] == pytest.approx(zoom[1]) and zoom[0] >= 2
+    assert new.get_title() == f"enlarged {zoom[0]:.3g} times"
+    shown = ax.transData.transform(points)
+    assert not any(new.bbox.contains(*point) for point in shown)
+    assert (new.bbox.min >= ax.bbox.min).all() and (new.bbox.max <= ax.bbox.max).all()
+    frame, _ = next(a for a in ax.collections if isinstance(a, LineCollection)).get_segments()
+    np.testing.assert_allclose(frame[0], [new.get_xlim()[0], new.get_ylim()[0]])
+    edges = ax.transData.transform(border(ax, insets))
+    assert (edges.min(axis=0) <= new.bbox.min + 1e-6).all() and (edges.max(axis=0) >= new.bbox.max - 20).all()
+
+
+def test_no_crowd_or_no_room_no_enlargement():
+    row = np.column_stack([np.linspace(10, 350, 11), np.full(11, 180.0)])
+    assert crowded_axes(row)[1] == []
+    full = np.stack(np.meshgrid(np.arange(5.0, 360, 15), np.arange(5.0, 360, 15)), axis=-1).reshape(-1, 2)
+    assert crowded_axes(full)[1] == [] and len(border(crowded_axes(row)[0], [])) == 0
+
+
+def test_crowds_are_points_that_are_linked():
+    chain = np.column_stack([np.arange(12) * 15.0, np.zeros(12)])
+    dense = np.column_stack([np.arange(13) * 2.0, np.full(13, 300.0)])
+    found = crowds(np.concatenate([chain, dense, [[500.0, 500.0]]]))
+    assert [crowd.tolist() for crowd in found] == [list(range(12, 25)), list(range(12))]
+    assert crowds(chain[:11]) == []
+
+
+def test_chosen_points_have_a_label_of_their_own():
+    ax = matplotlib.figure.Figure((4, 4)).add_axes((0, 0, 1, 1), xlim=(0, 288), ylim=(0, 288))
+    points = np.array([[100.0, 100], [101, 100], [102, 100]])
+    label_pairs(ax, points, ["1", "3", "5"], [2, 2, 2], [K] * 3, 8, 3, points, {1})
+    assert sorted(labels(ax)) == ["3₂", "{1,5}₂"]
 
 
 def test_labels_are_thinned_only_in_a_crowd():
@@ -124,10 +182,24 @@ def test_focus_shows_the_scores_of_one_query(tiny_run, step):
     fig = figure(tiny_run, step, NAMES[2])
     grid, ax = tiny_run.grid(step), fig.axes[0]
     np.testing.assert_array_equal(markers(ax, [Q]), grid.q[11, 0, 5][None])
-    np.testing.assert_array_equal(markers(ax, [K]), by_rows(grid.k[:, 0, :6]))
-    np.testing.assert_array_equal(markers(ax, [GREY]), by_rows(grid.k[:, 0, 6:]))
+    own = grid.k[11:, 0, 5]
+    met = np.concatenate([grid.k[:, 0, :5].reshape(-1, 2), own])
+    others = np.concatenate([grid.k[:11, 0, 5], grid.k[:, 0, 6:].reshape(-1, 2)])
+    np.testing.assert_array_equal(markers(ax, [K]), by_rows(met))
+    np.testing.assert_array_equal(markers(ax, [GREY]), by_rows(others))
     assert ax.get_aspect() == 1 and contains(ax, grid.k) and contains(ax, [0, 0])
-    assert at_position("+", 5) in labels(ax) and not any(label[-1] in "₆₇" for label in labels(ax))
+    named = [label for axes in fig.axes for label in labels(axes)]
+    assert at_position("+", 5) in labels(ax) and not any(label[-1] in "₆₇" for label in named)
+    assert {label for label in named if label[-1] == "₅"} == {"+₅"}
+    scores = {
+        at_position(token, t): grid.q[11, 0, 5] @ grid.k[i, 0, t]
+        for i, token in enumerate(tiny_run.vocabulary) for t in range(6) if t < 5 or i == 11
+    }
+    for best in sorted(scores, key=scores.get)[-3:]:
+        assert best in named
+    for new in fig.axes[1:]:
+        if new.images and new.get_title().startswith("enlarged"):
+            assert new.images[0].norm.vmax == ax.images[0].norm.vmax
     image = ax.images[0]
     assert image.norm.vmin == -image.norm.vmax < 0
     left, right, low, high = image.get_extent()
@@ -147,8 +219,26 @@ def test_focus_counts_the_attention_of_its_windows(tiny_run):
     attention = tiny_run.forward(20, windows).attention[:, 0, 5]
     even = np.mean([row[(window % 2 == 0) & (window < 11)].sum() for row, window in zip(attention, windows)])
     shown = texts(figure(tiny_run, 20, NAMES[2]))
-    assert len(windows) > 1 and f"the {len(windows):,} held-out windows with + at position 5" in shown
+    assert len(windows) > 1
+    assert f"the {len(windows):,} held-out windows where it stands and the rule says" in shown
     assert f"{even:.1%} to even keys" in shown
+
+
+def test_focus_leaves_out_windows_without_an_answer(tiny_run):
+    run = Run.open(tiny_run.folder)
+    cache, where = run.held_out_cache(20), np.flatnonzero(run.held_out_tokens[:, 5] == 11)
+    even = np.array([family(token) == "even" for token in run.vocabulary])
+    reading = (cache.attention[:, 0, 5] * even[cache.tokens]).sum(axis=-1)
+    run.held_out_allowed = run.held_out_allowed.copy()
+    for left in (where, where[10:], where[:0]):
+        run.held_out_allowed[np.setdiff1d(where, left), 5] = False
+        counted = left if len(left) else where
+        shares, windows, constrained = focus_shares(run, 20)
+        assert (windows, constrained) == (len(counted), len(left) > 0)
+        assert shares["even"] == pytest.approx(reading[counted].mean())
+        shown = texts(figure(run, 20, NAMES[2]))
+        assert f"the {windows:,} held-out windows where it stands" in shown
+        assert ("the rule says what comes next" in shown) == constrained
 
 
 def test_focus_takes_an_operator_or_else_the_last_token():

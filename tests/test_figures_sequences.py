@@ -52,6 +52,12 @@ def written(ax):
     return {text for artist in ax.collections if hasattr(artist, "texts") for text in artist.texts}
 
 
+def check_attention(shown, cache):
+    """The first head's attention to keys that are not in the future; those are blank."""
+    np.testing.assert_array_equal(shown.mask, np.triu(np.ones(shown.shape), 1))
+    np.testing.assert_array_equal(shown.compressed(), cache.attention[0, 0][~shown.mask])
+
+
 def caches(run, step):
     return [run.forward(step, tokens[None]) for tokens in run.demos]
 
@@ -90,7 +96,7 @@ def test_queries_keys_and_attention(tiny_run, step):
     for row, cache in enumerate(caches(tiny_run, step)):
         np.testing.assert_array_equal(images(fig, "query q")[row], cache.q[0, 0])
         np.testing.assert_array_equal(images(fig, "key k")[row], cache.k[0, 0])
-        np.testing.assert_array_equal(images(fig, "attention")[row], cache.attention[0, 0])
+        check_attention(images(fig, "attention")[row], cache)
         scores = images(fig, "scores q·k/√D, masked")[row]
         np.testing.assert_array_equal(scores.mask, np.triu(np.ones(scores.shape), 1))
         np.testing.assert_array_equal(scores.compressed(), cache.scores[0, 0][~scores.mask])
@@ -107,11 +113,11 @@ def test_queries_keys_and_attention(tiny_run, step):
 @pytest.mark.parametrize("step", [0, 20])
 def test_values_and_their_mixture(tiny_run, step):
     fig = figure(tiny_run, step, 14)
-    mixed_planes = [ax for ax in named(fig, "attention @ v") if not ax.images]
+    mixed_planes = [ax for ax in named(fig, "mixed") if not ax.images]
     for row, cache in enumerate(caches(tiny_run, step)):
-        np.testing.assert_array_equal(images(fig, "attention")[row], cache.attention[0, 0])
+        check_attention(images(fig, "attention")[row], cache)
         np.testing.assert_array_equal(images(fig, "value v")[row], cache.v[0, 0])
-        np.testing.assert_array_equal(images(fig, "attention @ v")[row], cache.mixed[0, 0])
+        np.testing.assert_array_equal(images(fig, "mixed")[row], cache.mixed[0, 0])
         np.testing.assert_array_equal(points(named(fig, "values")[row], V), cache.v[0, 0])
         np.testing.assert_array_equal(mixed_planes[row].collections[1].get_offsets(), cache.mixed[0, 0])
         (rings,) = [
@@ -134,6 +140,9 @@ def test_the_residual_stream(tiny_run, step):
                 if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
             ])
             assert sorted(drawn.tolist()) == sorted(values.tolist())
+        shown = sum((named(fig, name) for name in ("embed", "attn_out", "resid_mid")), [])
+        wide = [np.ptp(ax.get_xlim()) for ax in shown if not ax.images]
+        np.testing.assert_allclose(wide, wide[0])
         plane = named(fig, "embed → resid_mid")[row]
         (arrows,) = [artist for artist in plane.collections if isinstance(artist, Quiver)]
         np.testing.assert_array_equal(arrows.get_offsets(), cache.embed[0])
@@ -169,7 +178,8 @@ def test_attention_on_answers_is_counted_by_hand(tiny_run):
             allowed = tiny_run.rule(tokens[: t + 1])
             if allowed is not None:
                 shares.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
-    assert any(f"{np.mean(shares):.1%} of attention goes" in text for text in texts(figure(tiny_run, 20, 13)))
+    words = f", {np.mean(shares):.1%} of attention goes to positions that hold an answer"
+    assert any(words in text for text in texts(figure(tiny_run, 20, 13)))
 
 
 def test_verdicts_have_three_states(tiny_run):
@@ -195,7 +205,7 @@ def test_several_heads_say_which_is_shown(tmp_path):
     for number in (13, 14):
         fig = figure(run, 4, number)
         assert any("head 1 of 2" in text for text in texts(fig))
-        np.testing.assert_array_equal(images(fig, "attention")[0], caches(run, 4)[0].attention[0, 0])
+        check_attention(images(fig, "attention")[0], caches(run, 4)[0])
 
 
 @pytest.mark.parametrize("step", [0, 20])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from figures.f08_qkv_transforms import draw_transforms
+from figures.f08_qkv_transforms import draw_transforms, spaces_of
 from figures.qk import describe_distances, head_shown
 from figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
 
@@ -15,12 +15,13 @@ def draw(fig, run, step):
     """Two rows as in figure 08, then a row of heat maps a dimension."""
     params, grid, vocabulary = run.params(step), run.grid(step), run.vocabulary
     _, H, T, D = grid.q.shape
-    spaces = {"embed": grid.embed, "q": grid.q[:, 0], "k": grid.k[:, 0], "v": grid.v[:, 0]}
+    spaces = spaces_of(grid)
     title(
         fig, f"Dimensions of queries, keys and values of {run.config.name} at step {step:,}{head_shown(H)}",
         "\n".join([
             *describe_distances(spaces, vocabulary),
-            f"planes: a line joins the positions of a token in order; the last one, p{T - 1}, is labelled",
+            "spread: the root mean square distance of all points from their mean; "
+            f"a line joins a token's positions, p{T - 1} is labelled",
             "heat maps: a row a token, a column a position; above, the token's share of the variance"
             + (f"; the first {MOST} of {D} dimensions" if D > MOST else ""),
         ]),
@@ -39,7 +40,7 @@ def draw(fig, run, step):
             ax.set_title(f"{name} {d}: {shares[d]:.0%} token", color=color)
             ax.yaxis.set_visible(name == "q")
             ax.xaxis.set_visible(d == shown - 1)
-    family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.2, neutral=True)
 
 
 def token_shares(vectors):

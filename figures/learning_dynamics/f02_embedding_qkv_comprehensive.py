@@ -26,7 +26,7 @@ def scene(fig, snapshots):
         hold_plane(ax, names, points)
         ax.set_title(name, color=color)
         moving += [(marks, points) for marks in pairs(ax, vocabulary, T, color)]
-    family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.15, neutral=True)
 
     def update(i):
         for marks, points in moving:

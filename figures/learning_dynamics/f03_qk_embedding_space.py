@@ -9,7 +9,7 @@ SIZE = (10, 8.2)
 def scene(fig, snapshots):
     """Queries blue, keys red, of every token at every position."""
     title_film(fig, snapshots, "Queries and keys", describe(snapshots))
-    family_legend(fig, snapshots.run.vocabulary, SIZE[0] / 2, 0.15)
+    family_legend(fig, snapshots.run.vocabulary, SIZE[0] / 2, 0.15, neutral=True)
     return pair_space(panel(fig, 0.7, 0.75, 9.1, 6.35), snapshots)
 
 

@@ -38,7 +38,7 @@ def scene(fig, snapshots):
     bar.set_label("score; 99% of all lie in the range", labelpad=2)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=7.5, pad=2)
-    family_legend(fig, vocabulary, SIZE[0] / 4, 0.15)
+    family_legend(fig, vocabulary, SIZE[0] / 4, 0.15, neutral=True)
 
     def update(i):
         update_plane(i)

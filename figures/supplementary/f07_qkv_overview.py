@@ -44,12 +44,25 @@ def draw(fig, run, step):
         short = [text.replace("of variance", "of var.") for text in (ax.get_xlabel(), ax.get_ylabel())]
         ax.set(xlabel=short[0], ylabel=short[1])
         ax.locator_params(nbins=4)
-    present = set(map(family, vocabulary))
+    families, colors = set(map(family, vocabulary)), token_colors(vocabulary)
     legend(fig, [
-        *(marker(shape, INK, f"{name} token") for name, shape in FAMILIES.items() if name in present),
-        marker("o", Q, "query"), marker("o", K, "key"), marker("o", V, "value"),
-        marker("o", OTHER, "position without one answer"),
+        marker(shape, INK, f"{name} token") for name, shape in FAMILIES.items() if name in families
     ])
+    used = np.unique(answers[answers >= 0])
+    small_legend(fig, 2.07, [marker("o", Q, "query"), marker("o", K, "key")])
+    small_legend(fig, 6.95, [
+        marker("", INK, "answer:"),
+        *(marker(FAMILIES[family(vocabulary[i])], tuple(colors[i]), vocabulary[i]) for i in used),
+        marker("o", OTHER, "no single one"),
+    ])
+
+
+def small_legend(fig, x, handles):
+    """What the colours of the lowest row mean, above its panels, centred at x inches."""
+    fig.legend(
+        handles=handles, loc="center", bbox_to_anchor=(x / SIZE[0], 3.62 / SIZE[1]), ncols=len(handles),
+        handletextpad=0, columnspacing=0.6, handlelength=1.2, fontsize=8,
+    )
 
 
 def single_answers(run):
@@ -81,7 +94,7 @@ def describe_shares(shares):
     """The shares in words."""
     if not shares:
         return "in no held-out window does the rule allow just one token"
-    return "share of their variance that lies between the answers: " + ", ".join(
+    return "share of their variance that the answer explains: " + ", ".join(
         f"{name} {share:.0%}" for name, share in shares.items()
     )
 
@@ -126,12 +139,12 @@ def caption(run, step):
     if (answers >= 0).any():
         result = (
             f"The rule allows just one token at {(answers >= 0).sum():,} positions; "
-            f"{describe_shares(answer_shares(cache, answers))}."
+            f"{describe_shares(answer_shares(cache, answers))} (100%: one point for each answer)."
         )
     else:
         result = f"Here {describe_shares({})}, so all are grey."
     return (
-        "Above, the embeddings of the tokens, of the positions, and their sums, all that attention reads. In "
+        "Above, the embeddings of the tokens, of the positions, and their sums, which attention reads. In "
         "the middle, what the three matrices make of each sum: queries in blue, keys in red, values in "
         "green, a token's positions joined by a line. Below, queries and keys on one plane, where a query "
         "scores highest with the keys furthest along its direction; then the mix of values that attention "

@@ -21,7 +21,7 @@ def draw(fig, run, step):
         f"{head_shown(run.config.model.num_heads)}",
         "\n".join([
             f"in each block the query's position runs down and the key's to the right, from 0 to {T - 1}; "
-            "grey: no such pair",
+            "grey: a pair that no window has",
             *describe_means(family_means(scores, vocabulary)),
         ]),
     )
@@ -75,9 +75,10 @@ def caption(run, step):
     """What is to be seen in it."""
     scores, vocabulary = pair_scores(run, step), run.vocabulary
     return (
-        "Every query against every key, one block for each pair of tokens: its row is the token that asks, "
-        "its column the token looked at. Inside a block a cell is the score of a query position (down) with "
-        "a key position (to the right), red above 0, blue below; the grey half lies in the query's future. "
-        "Softmax along a row of cells makes attention of the scores: 1 more means 2.7 times as much. "
+        "Every query against every key, a block for each pair of tokens: its row is the token that asks, its "
+        "column the token looked at. In a block, a cell is the score of a query position (down) with a key "
+        "position (right), red above 0, blue below. Grey is no pair: keys in the query's future and, between "
+        "different tokens, the diagonal, since a position holds one token. In softmax, 1 more means 2.7 "
+        "times the attention. "
         f"Here {'; '.join(describe_means(family_means(scores, vocabulary)))}."
     )

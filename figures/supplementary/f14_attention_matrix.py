@@ -2,16 +2,19 @@
 
 import numpy as np
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import FuncNorm, Normalize
 from matplotlib.lines import Line2D
 
 from figures.demos import follow_all
 from figures.f15_residuals import ARROWS
 from figures.labels import add_labels, outline
-from figures.sequences import MARKS, TALL, header, largest, legend, plain, row_labels, square_map, vector_map
+from figures.sequences import (
+    MARKS, TALL, causal, header, largest, legend, plain, row_labels, square_map, vector_map,
+)
 from figures.style import INK, PROBABILITY, SIGNED, inches, panel, ticks, title
-from figures.value_demo import ANSWER
+from figures.value_strips import ANSWER
 
-SIZE = (14, 11)
+SIZE = (14, 11.15)
 ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels
 PANELS = {                              # left edge and width in inches
     "attention": (0.75, 1.5), "ffn_pre": (2.55, 2.25), "ffn_hidden": (4.9, 2.25), "ffn_out": (7.3, 0.85),
@@ -20,7 +23,8 @@ PANELS = {                              # left edge and width in inches
 NAMED = 14                              # tokens named under logits and probs, at most
 BARS = (                                # from and to which panel a colour bar reaches, and its label
     ("attention", "attention", "share read"), ("ffn_pre", "ffn_hidden", "value of a hidden unit"),
-    ("ffn_out", "resid_post", "value"), ("logits", "logits", "logit"), ("probs", "probs", "probability"),
+    ("ffn_out", "resid_post", "value"), ("logits", "logits", "logit, square-root scale"),
+    ("probs", "probs", "probability"),
 )
 
 
@@ -53,16 +57,17 @@ def draw_row(fig, bottom, run, demo, limits):
     cache, images = demo.cache, {}
     axes = {name: panel(fig, left, bottom, width, TALL) for name, (left, width) in PANELS.items()}
     images["attention"] = square_map(
-        axes["attention"], cache.attention[0, 0], demo.labels, "attention", PROBABILITY, 0, 1
+        axes["attention"], causal(cache.attention[0, 0]), demo.labels, "attention", PROBABILITY, 0, 1
     )
     ticks(axes["attention"].xaxis, row_labels(run, cache), inches(axes["attention"])[0])
     for name in ("ffn_out", "resid_post"):
         images[name] = vector_map(axes[name], getattr(cache, name)[0], [], limits[name], name)
     for name in ("ffn_pre", "ffn_hidden", "logits", "probs"):
         colors, low = (PROBABILITY, 0) if name == "probs" else (SIGNED, -limits[name])
+        scale = FuncNorm((root, square)) if name == "logits" else Normalize()
+        scale.vmin, scale.vmax = low, limits[name]
         images[name] = axes[name].imshow(
-            getattr(cache, name)[0], cmap=colors, vmin=low, vmax=limits[name], aspect="auto",
-            interpolation="nearest",
+            getattr(cache, name)[0], cmap=colors, norm=scale, aspect="auto", interpolation="nearest",
         )
         plain(axes[name], name)
         axes[name].set_yticks([])
@@ -79,6 +84,16 @@ def draw_row(fig, bottom, run, demo, limits):
     ticks(axes["logits"].yaxis, demo.labels, TALL)
     judge_rows(axes["probs"], demo)
     return images
+
+
+def root(values):
+    """The square root, with the values' sign: small logits keep a colour beside large ones."""
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def square(values):
+    """The inverse of `root`."""
+    return np.sign(values) * values**2
 
 
 def mark_tokens(ax, demo):
@@ -108,7 +123,7 @@ def bar_below(fig, image, left, right, label):
     bar.set_label(label, labelpad=2)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=7.5, pad=2)
-    bar.locator.set_params(nbins=max(2, int(2.5 * (right - left))))
+    bar.locator.set_params(nbins=max(2, int(1.6 * (right - left))))
     bar.update_ticks()
 
 
@@ -125,10 +140,10 @@ def result(run, step):
     """The numbers of `answer_share` in words."""
     share, count, loss = answer_share(run, step)
     if not count:
-        return f"the rule constrains no position of the held-out windows; their loss is {loss:.3f}"
+        return f"the rule constrains no position of the held-out windows; loss at all positions {loss:.3f}"
     return (
         f"tokens that the rule allows get {share:.1%} of probability on average at the {count:,} constrained "
-        f"positions of all held-out windows; their loss is {loss:.3f}"
+        f"positions of all held-out windows; loss at all their positions {loss:.3f}"
     )
 
 
@@ -153,10 +168,10 @@ def caption(run, step):
     active = (hidden > 0).sum(axis=-1).mean()
     return (
         "Each row follows one sequence, one line a position. `attention` says from which tokens a position "
-        "reads; the stream after it goes into the feed-forward layer, whose hidden units are shown before "
-        "ReLU (`ffn_pre`) and after it (`ffn_hidden`, where what was negative is zero). `ffn_out` is what "
-        "they add up to, `resid_post` is what the LM head reads, `logits` and `probs` are its scores and "
-        "probabilities of the next token. A dot is the likeliest token, a frame what the rule allows: they "
-        f"should meet. On average {active:.1f} of {hidden.shape[-1]} hidden units are active in the held-out "
-        f"windows. In numbers: {result(run, step)}."
+        "reads (blank: the future); the stream after it goes into the feed-forward layer, whose hidden units "
+        "are shown before ReLU (`ffn_pre`) and after it (`ffn_hidden`, where what was negative is zero). "
+        "`ffn_out` is what they add up to, `resid_post` is what the LM head reads, `logits` and `probs` are "
+        "its scores and probabilities of the next token. A dot is the likeliest token, a frame what the rule "
+        f"allows: they should meet. On average {active:.1f} of {hidden.shape[-1]} hidden units are active in "
+        f"the held-out windows. In numbers: {result(run, step)}."
     )

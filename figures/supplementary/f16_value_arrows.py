@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures.demos import follow_all
-from figures.f15_residuals import ARROWS
+from figures.f15_residuals import ARROWS, along
 from figures.labels import add_labels_beside
 from figures.landscapes import halo_labels
 from figures.sequences import MARKS, ROWS, TALL, common_plane, header, legend, show_plane
@@ -38,7 +38,7 @@ def draw(fig, run, step):
         colors = position_colors(len(demo.state))
         for left, name, extent, names, start, end in (
             (LEFTS[0], "v original", values, value_names, None, v),
-            (LEFTS[1], "v transformed: v → attention @ v", values, value_names, v, mixed),
+            (LEFTS[1], "v transformed: v → mixed = attention @ v", values, value_names, v, mixed),
             (LEFTS[2], last, stream, stream_names, embed, resid_mid),
         ):
             ax = panel(fig, left, bottom, WIDE, TALL)
@@ -55,15 +55,15 @@ def mark_positions(ax, start, end, texts, colors, state):
     """Positions as points in their colours, with arrows from where they come; judged ones get a ring."""
     if start is not None:
         ax.quiver(
-            *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, color=colors, width=0.005,
-            headwidth=4.5, headlength=5, headaxislength=4.5, alpha=0.6, zorder=2,
+            *start.T, *(end - start).T, angles="xy", scale_units="xy", scale=1, color=colors, width=0.006,
+            headwidth=5, headlength=6, headaxislength=5, alpha=0.8, zorder=5,
         )
-    ax.scatter(*end.T, s=24, c=colors, linewidths=0, zorder=3)
+    ax.scatter(*end.T, s=24 if start is None else 5, c=colors, linewidths=0, zorder=3)
     judged = state >= 0
     if judged.any() and start is not None:
         rings = [ARROWS[int(s)] for s in state[judged]]
         ax.scatter(*end[judged].T, s=RING, facecolors="none", edgecolors=rings, linewidths=1.8, zorder=4)
-    others = end if start is None else np.concatenate([start, end])
+    others = end if start is None else along(start, end)
     add_labels_beside(ax, end, texts, colors, 9, 4.5, others)
     halo_labels(ax)
 
@@ -74,7 +74,7 @@ def result(run, step):
     state = np.concatenate([demo.state for demo in demos])
     mixing = np.concatenate([demo.cache.mixed[0, 0] - demo.cache.v[0, 0] for demo in demos])
     moving = np.concatenate([demo.cache.resid_mid[0] - demo.cache.embed[0] for demo in demos])
-    return "mean arrows v → attention @ v and embed → resid_mid: " + ", ".join(
+    return "mean length of the arrows v → mixed and embed → resid_mid: " + ", ".join(
         f"{length(mixing[which])} and {length(moving[which])} at {which.sum()} {name} positions"
         for name, which in (("constrained", state >= 0), ("other", state < 0)) if which.any()
     )
@@ -88,10 +88,10 @@ def length(vectors):
 def explain_marks(fig, count):
     """What colours and rings mean, at the bottom."""
     colors = position_colors(count)
-    ends = [(colors[0], "position 0")] + [(colors[-1], f"position {count - 1}")] * (count > 1)
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=color, markersize=5, label=label)
-        for color, label in ends
+        Line2D([], [], linestyle="", marker="o", color=colors[t], markersize=5,
+               label=str(t) if t else "position 0")
+        for t in range(0, count, -(-count // 8))
     ]
     for s, text in ((1, "✓ prediction follows the rule"), (0, "✗ breaks it")):
         handles.append(Line2D(
@@ -112,8 +112,8 @@ def caption(run, step):
     return (
         "Each row follows one sequence, each position in its own colour, dark is early. The first panel "
         "shows the values `v`, what each position offers to the later ones. In the second an arrow leads "
-        "from a position's own value to `attention @ v`, the mean of the values that it reads; positions "
-        "that read the same token end at one point. The third shows the stream: from `embed` to `resid_mid`, "
-        f"attention's output{added}. Rings are predictions at constrained positions, green with ✓ if right, "
-        f"red with ✗ if wrong; {verdict}. In numbers: {result(run, step)}."
+        "from a position's own value to `mixed`, which is `attention @ v`, the mean of the values that it "
+        "reads; positions that read the same token end at one point. The third shows the stream: from "
+        f"`embed` to `resid_mid`, attention's output{added}. Rings are predictions at constrained positions, "
+        f"green with ✓ if right, red with ✗ if wrong; {verdict}. In numbers: {result(run, step)}."
     )
