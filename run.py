@@ -178,7 +178,7 @@ def check_against_files(args):
     args.all_figures = not args.figure
     args.figure = pick_figures(args.figure)
     if args.format == "mp4":
-        from figures.film import require_ffmpeg
+        from figures.encode import require_ffmpeg
 
         require_ffmpeg()
 

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import GifImagePlugin, Image
 
+from scratchformer.run_folder import RunError
+
 COLORS = 128                    # of a film's palette: fewer make smaller files
 SAME = 255                      # and one more index: as in the frame before
 GIF_END = b";"
@@ -51,3 +53,13 @@ def gif_frame(indices, before, milliseconds):
         Image.fromarray(indices), (int(left), int(top)),
         duration=milliseconds, disposal=1, transparency=SAME,
     ))
+
+
+def require_ffmpeg():
+    """RunError unless MP4 films can be written."""
+    try:
+        import imageio_ffmpeg  # noqa: F401
+    except ImportError:
+        raise RunError(
+            'mp4 films need ffmpeg: python -m pip install -e ".[video]" brings it (or leave out --format mp4)'
+        ) from None

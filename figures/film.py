@@ -28,7 +28,7 @@ from figures.snapshots import take_snapshots
 from figures.style import (
     CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
 )
-from scratchformer.run_folder import RunError, write_atomically
+from scratchformer.run_folder import write_atomically
 
 FOLDER = "learning_dynamics"
 WIDTH = 1200                    # pixels
@@ -248,13 +248,3 @@ def write_mp4(path, parts, fps):
     finally:
         temporary.unlink(missing_ok=True)
     return Cost(*map(sum, zip(*costs, strict=True)))._replace(bytes=path.stat().st_size)
-
-
-def require_ffmpeg():
-    """RunError unless MP4 films can be written."""
-    try:
-        import imageio_ffmpeg  # noqa: F401
-    except ImportError:
-        raise RunError(
-            'mp4 films need ffmpeg: python -m pip install -e ".[video]" brings it (or leave out --format mp4)'
-        ) from None

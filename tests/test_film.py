@@ -13,7 +13,7 @@ from PIL import Image
 
 from figures import film, pool
 from figures.draw import make_figure
-from figures.encode import choose_palette, gif_frame, gif_header, quantize
+from figures.encode import choose_palette, gif_frame, gif_header, quantize, require_ffmpeg
 from figures.film import Film, draw_films, film_names, left_out
 from figures.landscapes import landscapes
 from figures.qk import pair_scores
@@ -209,7 +209,7 @@ def test_every_model_is_filmed(odd_run, tmp_path):
 def test_mp4_needs_its_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
     with pytest.raises(RunError, match=r"\[video\]"):
-        film.require_ffmpeg()
+        require_ffmpeg()
 
 
 def test_mp4(tiny_run, tmp_path):
