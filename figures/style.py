@@ -139,7 +139,7 @@ def principal_plane(points):
     if C == 2:
         return lambda vectors: vectors, ("dim 0", "dim 1")
     middle = points.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(points - middle)
+    _, sizes, axes = np.linalg.svd(points - middle, full_matrices=len(points) < C)
     sizes = np.pad(sizes, (0, max(0, 2 - len(sizes))))
     axes = axes[:2]
     axes = axes * np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]

@@ -259,3 +259,12 @@ def test_group_distances_by_hand():
     apart, spread = group_distances(W, ("0", "1", "2", "3", "+"))
     assert apart == {("even", "odd"): 3, ("even", "operator"): 3, ("odd", "operator"): pytest.approx(18**0.5)}
     assert spread == {"even": 1, "odd": 0}
+
+
+@pytest.mark.parametrize("count", [1, 2, 100_000])
+def test_principal_axes_of_few_points_and_of_many(count):
+    points = np.random.default_rng(0).normal(size=(count, 4)) * (1, 9, 3, 1)
+    plane, names = plane_of(points)
+    assert plane.shape == (count, 2) and len(names) == 2
+    if count > 2:
+        np.testing.assert_allclose(plane.std(axis=0), (9, 3), rtol=0.02)

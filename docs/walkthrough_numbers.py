@@ -1,0 +1,243 @@
+"""The numbers in docs/walkthrough.md, each computed from the run that it tells of."""
+
+import numpy as np
+
+from figures import cells, demos, landscapes, planes, qk
+from figures import f04_generated_sequences as f04
+from figures import f05_token_embeddings as f05
+from figures import f06_embedding_scatter as f06
+from figures import f07_output_probs_embed as f07
+from figures import f10_qk_space_focus as f10
+from figures import f11_probability_heatmap_with_values as f11
+from figures import f12_sequence_embeddings as f12
+from figures import f13_qk_attention as f13
+from figures import f14_value_output as f14
+from figures import f15_residuals as f15
+from figures.sequences import row_labels
+from figures.style import family
+from figures.supplementary import f07_qkv_overview as s07
+from figures.supplementary import f09_qk_full_heatmap as s09
+from figures.supplementary import f14_attention_matrix as s14
+from scratchformer.data import parse_tokens
+from scratchformer.judge import lands_right
+from scratchformer.prove import prove
+
+STEPS = {"early": 2000, "middle": 4000, "late": 6000}   # of training, at which the text looks
+STRANDED = "2 1 1 1 1 +"                                # a context after which the model is wrong
+
+
+def numbers(run):
+    """All of them: {name: text}."""
+    values = {name: f"{step:,}" for name, step in STEPS.items()}
+    for part in (learning, data, embeddings, projections, attention, predictions, sequence, failures):
+        values |= part(run, run.steps[-1])
+    return values
+
+
+def ids(run, name):
+    """Ids of a family's tokens."""
+    return [i for i, token in enumerate(run.vocabulary) if family(token) == name]
+
+
+def constrained(run):
+    """Where the rule says what comes next in held-out windows: (N, T) bool."""
+    return run.held_out_allowed.any(axis=-1)
+
+
+def line_share(points):
+    """Share of the variance of points, (..., C), that lies along one line."""
+    flat = points.reshape(-1, points.shape[-1])
+    sizes = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False) ** 2
+    return sizes[0] / sizes.sum()
+
+
+def number(value, decimals=2):
+    """A number with a proper minus sign."""
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def learning(run, step):
+    """The model's size, and how its losses and errors fell."""
+    params, history = run.params(step), run.history
+    errors, losses = history["rule_error"], history["held_out_loss"]
+    row = int((history["step"] == STEPS["early"]).argmax())
+    wrong, count, loss = run.held_out(step)
+    counts = np.bincount(np.concatenate(run.data.train_sequences))
+    costs = -np.log(counts / counts.sum())[run.data.held_out_windows[:, 1:]]
+    probs = run.forward(STEPS["early"], run.held_out_tokens).probs[constrained(run)]
+    return {
+        "window": f"{run.config.model.block_size}", "vocabulary": f"{len(run.vocabulary)}",
+        "steps": f"{step:,}", "params": f"{sum(array.size for array in params):,}",
+        "params_attention": f"{sum(array.size for array in params[2:6])}",
+        "params_ffn": f"{sum(array.size for array in params[6:10])}", "hidden": f"{params.b_in.size}",
+        "loss_start": f"{losses[0]:.2f}", "loss_even": f"{np.log(len(run.vocabulary)):.2f}",
+        "loss_early": f"{losses[row]:.2f}", "loss_counts": f"{costs.mean():.2f}", "loss": f"{loss:.2f}",
+        "error_early": f"{errors[row]:.1%}",
+        "even_early": f"{probs[:, ids(run, 'even')].sum(axis=1).mean():.1%}",
+        "below_10": f"{history['step'][(errors < 0.1).argmax()]:,.0f}",
+        "below_1": f"{history['step'][(errors < 0.01).argmax()]:,.0f}",
+        "error": f"{wrong / count:.2%}", "wrong": f"{wrong}", "constrained": f"{count:,}",
+    }
+
+
+def data(run, step):
+    """What the model read, and what it writes."""
+    tokens = np.concatenate(run.data.train_sequences)
+    correct, count = cells.count(cells.judge(run, run.data.train_sequences))
+    before, after = (cells.count(f04.written(run, at)[1]) for at in (run.steps[0], step))
+    bad, judged = run.judge.judge_generated(run.generate(step, 200, 50))
+    return {
+        "sequences": f"{len(run.data.train_sequences):,}", "tokens": f"{len(tokens):,}",
+        "share_constrained": f"{count / len(tokens):.1%}", "share_correct": f"{correct / count:.0%}",
+        "share_plus": f"{(tokens == run.vocabulary.index('+')).mean():.1%}",
+        "written_before": "{} of {}".format(*before), "written_after": "{} of {}".format(*after),
+        "written_wrong": f"{bad / judged:.2%}", "mass": f"{s14.answer_share(run, step)[0]:.1%}",
+    }
+
+
+def embeddings(run, step):
+    """Where tokens and positions lie."""
+    W, W_pos, even = run.params(step).W_token, run.params(step).W_pos, ids(run, "even")
+    (apart, spread), (apart_0, spread_0) = (
+        planes.group_distances(run.params(at).W_token, run.vocabulary) for at in (step, run.steps[0])
+    )
+    near, _, distance, _ = f06.extremes(W[even])
+    split = [f05.compare_families(run, at)[0][1] for at in run.steps]
+    hops = np.linalg.norm(np.diff(W_pos, axis=0), axis=1)
+    return {
+        "even_odd": f"{apart['even', 'odd']:.2f}", "even_plus": f"{apart['even', 'operator']:.2f}",
+        "odd_plus": f"{apart['odd', 'operator']:.2f}",
+        "odd_plus_0": f"{apart_0['odd', 'operator']:.2f}",
+        "even_plus_0": f"{apart_0['even', 'operator']:.2f}",
+        "even_odd_0": f"{apart_0['even', 'odd']:.2f}",
+        "odd_spread": f"{spread['odd']:.3f}", "odd_spread_0": f"{spread_0['odd']:.2f}",
+        "even_spread": f"{spread['even']:.2f}", "even_line": f"{line_share(W[even]):.2%}",
+        "near": " and ".join(f"`{run.vocabulary[even[i]]}`" for i in near),
+        "near_distance": f"{distance:.2f}",
+        "hop_first": f"{hops[0]:.2f}", "hop": f"{hops[1:-1].mean():.2f}", "hop_last": f"{hops[-1]:.2f}",
+        "split": f"{run.steps[len(split) - split[::-1].index(False)]:,}",
+    }
+
+
+def projections(run, step):
+    """What the three matrices make of the embeddings."""
+    grid, start = (run.grid(at) for at in (step, run.steps[0]))
+    sizes = np.linalg.svd(run.params(step).W_q[:, 0], compute_uv=False)
+    apart, apart_0 = (
+        [planes.group_distances(part[:, 0].mean(axis=1), run.vocabulary)[0]["even", "operator"]
+         for part in (cache.q, cache.k)] for cache in (grid, start)
+    )
+    return {
+        "q_line": f"{line_share(grid.q[:, 0]):.3%}", "v_line": f"{line_share(grid.v[:, 0]):.0%}",
+        "q_long": f"{sizes[0]:.1f}", "q_short": f"{sizes[1]:.2f}",
+        "q_apart_0": f"{apart_0[0]:.1f}", "q_apart": f"{apart[0]:.1f}",
+        "k_apart_0": f"{apart_0[1]:.1f}", "k_apart": f"{apart[1]:.1f}",
+    }
+
+
+def attention(run, step):
+    """Who reads whom."""
+    shares = {
+        name: qk.attention_shares(run.held_out_cache(at), run.vocabulary, constrained(run))["even"]
+        for name, at in {"end": step, "start": run.steps[0], **STEPS}.items()
+    }
+    cache, history = run.held_out_cache(step), run.history
+    alike = cache._replace(attention=np.broadcast_to(qk.evenly(cache.tokens.shape[1]), cache.attention.shape))
+    even_queries = np.isin(cache.tokens, ids(run, "even"))
+    means = s09.family_means(qk.pair_scores(run, step), run.vocabulary)["operator"]
+    return {
+        **{f"read_{name}": f"{share:.1%}" for name, share in shares.items()},
+        "read_alike": f"{qk.attention_shares(alike, run.vocabulary, constrained(run))['even']:.1%}",
+        "even_reads_plus": f"{qk.attention_shares(cache, run.vocabulary, even_queries)['operator']:.1%}",
+        "error_late": f"{history['rule_error'][history['step'] == STEPS['late']][0]:.1%}",
+        **{f"score_{name}": number(mean, 0) for name, mean in means.items()},
+        **recency(run, step),
+    }
+
+
+def recency(run, step):
+    """By how much the query of + prefers nearer keys of even tokens."""
+    token, shown = f10.focus(run.vocabulary, run.config.model.block_size)
+    scores = np.array([                                                         # (query T, even, key T)
+        f10.key_scores(run.grid(step), token, position)[ids(run, "even")]
+        for position in range(run.config.model.block_size)
+    ])
+    leads = [
+        scores[t, :, s + 1].min() - scores[t, :, s].max() for t in range(len(scores)) for s in range(t - 1)
+    ]
+    seen = scores[shown, :, :shown]
+    return {
+        "gain": f"{np.diff(seen, axis=1).min():.1f}", "same_place": f"{np.ptp(seen, axis=0).max():.1f}",
+        "lead": f"{min(leads):.1f}", "lead_times": f"{np.exp(min(leads)):.0f}",
+    }
+
+
+def predictions(run, step):
+    """Which token is the likeliest where, and whom attention brings there."""
+    embed = run.grid(step).embed.reshape(-1, run.config.model.n_embd)
+    areas, areas_early = (
+        f07.likeliest_counts(landscapes.landscapes(
+            run, at, landscapes.square_box(landscapes.stream_points(run, at))
+        ).reshape(-1, len(run.vocabulary))) for at in (step, STEPS["early"])
+    )
+    plus = run.vocabulary.index("+")
+    cache, allowed, right = f11.landings(run, step)
+    chosen = constrained(run)
+    still = int(lands_right(run.landscape(step, cache.embed[chosen]), allowed[chosen]).sum())
+    return {
+        "regions": f"{(areas > 0).sum()}", "regions_early": f"{(areas_early > 0).sum()}",
+        **{f"area_{name}": f"{areas[run.vocabulary.index(token)] / areas.sum():.1%}"
+           for name, token in (("plus", "+"), ("6", "6"), ("0", "0"), ("2", "2"))},
+        "points": f"{len(embed)}",
+        "points_plus": f"{f07.likeliest_counts(run.landscape(step, embed))[plus]}",
+        "right": f"{right.sum():,}", "still": f"{still:,}", "still_share": f"{still / chosen.sum():.1%}",
+    }
+
+
+def sequence(run, step):
+    """What becomes of the sequences that the figures follow."""
+    shown = demos.follow_all(run, step)
+    cache = shown[0].cache
+    apart = list(f12.distances(cache.embed[0], row_labels(run, cache)).values())
+    share, alike, _ = f13.answer_attention(run, step)
+    weight, distance, length = f14.most_read(run, step)
+    shifts = f15.mean_shifts(run, step)
+    between = s07.answer_shares(run.held_out_cache(step), s07.single_answers(run))
+    weights = cache.attention[0, 0, shown[0].where[-1]]
+    values = {
+        "apart": f"{apart[0]:.2f}", "among": f"{apart[1]:.2f}",
+        "to_answers": f"{share:.1%}", "to_answers_alike": f"{alike:.1%}",
+        "read_6": f"{weights[3]:.1%}", "read_10": f"{weights[2]:.1%}",
+        "most_read": f"{weight:.1%}", "off": f"{distance:.3f}", "length": f"{length:.2f}",
+        "shift": f"{shifts['constrained'][0]:.2f}", "shift_else": f"{shifts['unconstrained'][0]:.2f}",
+        "between_embed": f"{between['embed']:.0%}", "between_mid": f"{between['resid_mid']:.0%}",
+        "demos_right": f"{sum((demo.state == 1).sum() for demo in shown)} of "
+                       f"{sum(len(demo.where) for demo in shown)}",
+    }
+    for i, demo in enumerate(shown):
+        for t in demo.where:
+            values[f"demo_{i}_{t}"] = f"{demo.cache.probs[0, t].max():.1%}"
+    return values
+
+
+def failures(run, step):
+    """Where the model is wrong, of all contexts there are."""
+    proof = prove(run, step)
+    verdict = proof.producible
+    wrong, total = verdict.wrong.total(), verdict.total.total()
+    answers = [failure.allowed for failure in verdict.failures]
+    first = [family(str(failure.context[0])) == "even" and
+             not any(family(str(token)) == "even" for token in failure.context[1:])
+             for failure in verdict.failures]
+    cache = run.forward(step, parse_tokens(STRANDED, run.data.vocabulary, run.config.model.block_size)[None])
+    two, nought = (run.vocabulary.index(token) for token in "20")
+    v = run.grid(step).v[:, 0]
+    return {
+        "contexts": f"{total:,}", "failures": f"{wrong:,}", "failures_share": f"{wrong / total:.2%}",
+        "failures_2": f"{answers.count((2,)):,}", "failures_0": f"{answers.count((0,)):,}",
+        "failures_first": f"{sum(first):,}",
+        "stranded_read": f"{cache.attention[0, 0, -1, 0]:.1%}",
+        "stranded_2": f"{cache.probs[0, -1, two]:.1%}", "stranded_0": f"{cache.probs[0, -1, nought]:.1%}",
+        "value_moved": f"{np.linalg.norm(v[two, 0] - v[two, 1]):.2f}",
+        "value_apart": f"{np.linalg.norm(v[two, 1] - v[nought, 1]):.2f}",
+    }
