@@ -157,7 +157,7 @@ def attention(run, step):
 
 def recency(run, step):
     """By how much the query of + prefers nearer keys of even tokens."""
-    token, shown = f10.focus(run.vocabulary, run.config.model.block_size)
+    token, shown = f10.focus(run)
     scores = np.array([                                                         # (query T, even, key T)
         f10.key_scores(run.grid(step), token, position)[ids(run, "even")]
         for position in range(run.config.model.block_size)

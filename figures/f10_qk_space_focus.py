@@ -9,7 +9,7 @@ from figures.planes import scatter_tokens
 from figures.qk import (
     attention_shares, describe_shares, head_shown, label_pairs, legend, mark_origin, qk_plane,
 )
-from figures.style import GREY, INK, K, Q, family, inches, panel, set_plane, title
+from figures.style import GREY, INK, K, Q, inches, panel, set_plane, title
 from figures.words import code, counted, listed
 
 SIZE = (10, 9.45)
@@ -21,7 +21,7 @@ def draw(fig, run, step):
     """The query in blue, keys that it may read in red, later ones in grey."""
     grid, vocabulary = run.grid(step), run.vocabulary
     count, H, T, D = grid.q.shape
-    token, position = focus(vocabulary, T)
+    token, position = focus(run)
     name = at_position(vocabulary[token], position)
     shares, windows, constrained = focus_shares(run, step)
     title(
@@ -64,10 +64,12 @@ def draw(fig, run, step):
     legend(fig, vocabulary, colors)
 
 
-def focus(vocabulary, T):
-    """(token id, position) of the query shown: the first operator, or else the last token."""
-    operators = [i for i, token in enumerate(vocabulary) if family(token) == "operator"]
-    return (operators or [len(vocabulary) - 1])[0], min(5, T - 1)
+def focus(run):
+    """(token id, position) of the query shown: the token after which the rule most often says what comes
+    next in held-out windows, the last of equals."""
+    V, T = len(run.vocabulary), run.config.model.block_size
+    counts = np.bincount(run.held_out_tokens[run.held_out_allowed.any(axis=-1)], minlength=V)
+    return V - 1 - int(counts[::-1].argmax()), min(5, T - 1)
 
 
 def focus_shares(run, step):
@@ -76,7 +78,7 @@ def focus_shares(run, step):
 
     Windows without an answer do not count unless there are no others.
     """
-    token, position = focus(run.vocabulary, run.config.model.block_size)
+    token, position = focus(run)
     cache = run.held_out_cache(step)
     with_query = cache.tokens[:, position] == token
     asked = with_query & run.held_out_allowed[:, position].any(axis=-1)
@@ -142,7 +144,7 @@ def caption(run, step):
     """What the figure shows, and which keys the query of this run scores highest."""
     grid, vocabulary = run.grid(step), run.vocabulary
     H, T, D = grid.q.shape[1:]
-    token, position = focus(vocabulary, T)
+    token, position = focus(run)
     name = code(at_position(vocabulary[token], position))
     background = (
         "The colour behind it is the score a key would get there: green above zero, purple below, zero on "

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Transform
 
 from figures.labels import add_labels, label_widths, outline_beside
+from figures.landscapes import HALO
 from figures.planes import close_groups
 from figures.style import FAMILIES, HELD_OUT, INK, WRONG, family, panel, principal_plane, set_plane, title
 
@@ -80,15 +81,17 @@ class Points:
             ax, np.zeros((len(labels), 2)), labels.values(), colors[self.labelled], size,
             shift=(0.7 * side * marker, 0.3 * size + marker / 2),
         ))
+        self.texts.set_path_effects(HALO)
         self.artists = [*(artist for _, artist in self.markers), self.texts]
 
     def move(self, points):
         """Put the points, (N, 2), in their places."""
         for chosen, artist in self.markers:
             artist.set_offsets(points[chosen])
+        across = points[self.labelled, 0]
         groups = close_groups(self.ax, points[self.labelled], self.families[self.labelled], within=6)
         texts = [shorten([self.labels[i] for i in self.labelled[group]]) for group in groups]
-        firsts = self.labelled[[group[0] for group in groups]]
+        firsts = self.labelled[[group[(self.side * across[group]).argmax()] for group in groups]]
         self.texts.texts = texts
         sides = self.sides(points[firsts], texts)
         self.texts.set_paths([outline_beside(*pair) for pair in zip(texts, sides, strict=True)])

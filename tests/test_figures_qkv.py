@@ -5,7 +5,7 @@ from collections import Counter
 import matplotlib
 import numpy as np
 import pytest
-from conftest import check_texts
+from conftest import SHORT, check_texts, train_run
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from PIL import Image
@@ -241,9 +241,12 @@ def test_focus_leaves_out_windows_without_an_answer(tiny_run):
         assert ("the rule says what comes next" in shown) == constrained
 
 
-def test_focus_takes_an_operator_or_else_the_last_token():
-    assert focus(("0", "1", "+", "-"), 8) == (2, 5)
-    assert focus(("0", "1", "2"), 3) == (2, 2)
+def test_focus_takes_the_token_after_which_the_rule_speaks(tiny_run, tmp_path):
+    assert focus(tiny_run) == (11, 5)
+    lucky = train_run(tmp_path / "lucky7", *SHORT, "training.warmup_steps=0", config="lucky7")
+    assert focus(lucky) == (7, 5)
+    lucky.held_out_allowed = np.zeros_like(lucky.held_out_allowed)
+    assert focus(lucky) == (10, 5)                      # where it says nothing, the last token
 
 
 def test_shares_add_up(tiny_run):

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import colormaps
 
-from figures.landscapes import HALO, add_bar, grid_of_panels, landscapes, show_landscape, square_box
+from figures.landscapes import add_bar, grid_of_panels, landscapes, show_landscape, square_box
 from figures.scenes import Points, held_box, last_positions, title_film
 from figures.style import PROBABILITY, inches, token_colors
 
@@ -28,7 +28,7 @@ def scene(fig, snapshots):
         f"each token's last position, p{T - 1}, is labelled",
     )
     axes = grid_of_panels(fig, len(vocabulary))
-    box = square_box(held_box(embed))
+    box = square_box(held_box(embed), 0.1)
     probs = landscapes(run, snapshots.steps[0], box)
     tokens, colors = np.repeat(vocabulary, T), np.repeat(token_colors(vocabulary), T, axis=0)
     last = last_positions(vocabulary, T)
@@ -40,7 +40,6 @@ def scene(fig, snapshots):
         ax.spines[:].set_visible(False)
         ax.set_title(f"P(next = {vocabulary[token]})", fontsize=min(8.5, 4.8 * inches(ax)[0]), pad=3)
         marks.append(Points(ax, tokens, colors, last, marker=2, size=8))
-        marks[-1].texts.set_path_effects(HALO)
     add_bar(fig, images[-1])
 
     def update(i):
