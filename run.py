@@ -393,7 +393,7 @@ def pick_figures(numbers):
         return names
     main = {str(int(name[:2])): name for name in names if "/" not in name}
     known = main | {name: name for name in names}
-    picked = [known.get(str(int(n)) if n.isdecimal() else n) for n in numbers]
+    picked = [known.get(n.lstrip("0") if n.isdecimal() else n) for n in numbers]
     if None in picked:
         unknown = numbers[picked.index(None)]
         more = ", ".join(name for name in names if "/" in name)

@@ -1,5 +1,6 @@
 """Worker processes that are forks of this one: what it has read and compiled they have too."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,11 @@ def fork_pool(shared, jobs):
         return
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, start_worker, (shared,)) as pool:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:                            # Python loses a Ctrl-C that comes while it forks
+            pool.submit(int)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield pool
 
 
@@ -41,8 +47,9 @@ def start(shared):
 
 
 def start_worker(shared):
-    """The same in a worker; Ctrl-C is for its parent to answer."""
+    """The same in a worker; Ctrl-C is for its parent to answer, and it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)          # PR_SET_PDEATHSIG: pools are Linux's alone
     start(shared)
 
 

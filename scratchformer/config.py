@@ -5,17 +5,20 @@ below. All mistakes are reported at once, each with file, dotted key, value and 
 """
 
 import dataclasses
+import json
 import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scratchformer.errors import ConfigError, close, nearest
+from scratchformer.config_checks import check_together, check_value
+from scratchformer.errors import ConfigError, nearest, shown
 from scratchformer.own_rule import absolute, check_own_rule, describe_rule, is_reference
 from scratchformer.rules import RULES
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
+LONGEST = 1_000_000                         # bytes of a config file
 
 
 def number(default, low, high=math.inf, *, above=False):
@@ -103,14 +106,19 @@ def load_config(name, overrides=()):
         if not (separator and dot and section and entry):
             errors.append(f"--set {override}: write section.key=value")
             continue
+        if section not in SECTIONS:
+            errors.append(f"--set {override}: unknown section{nearest(section, SECTIONS)}")
+            continue
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text.strip()
-        tree.setdefault(section, {})[entry] = value
-        if (section, entry) == ("data", "rule"):
-            tree["data"] |= {"rule": absolute(value, "."), "rule_digest": ""}
-            tree.pop("description", None)       # it tells of the rule that is replaced
+        values = tree.setdefault(section, {})
+        if isinstance(values, dict):            # else build_config says that it must be
+            values[entry] = value
+            if (section, entry) == ("data", "rule"):
+                values |= {"rule": whole_path(value, "."), "rule_digest": ""}
+                tree.pop("description", None)   # it tells of the rule that is replaced
         where[section, entry] = "--set"
     return build_config(Path(path).stem, tree, str(path), where, errors)
 
@@ -119,42 +127,60 @@ def read_tree(name, seen=()):
     """The nested dict of a config file, laid over the one it extends, and the file's path."""
     if is_reference(str(name)):
         tree, _ = read_tree(FOR_OWN_RULES)
-        tree["data"]["rule"] = absolute(str(name), ".")
+        tree["data"]["rule"] = whole_path(str(name), ".")
         del tree["description"]
         return tree, Path(Path(name).name.partition(":")[0])
     path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
     if path in seen:
         raise ConfigError(f"{path}: extends itself by way of {', '.join(map(str, seen))}")
-    if path.parent == CONFIGS and not path.exists():
-        raise ConfigError(f"no config {name!r}{nearest(str(name), config_names())}")
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        with open(path, "rb") as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise ConfigError(f"{path}: larger than {LONGEST:,} bytes: is this a config?")
+        tree = tomllib.loads(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
+        if path.parent == CONFIGS and isinstance(error, FileNotFoundError):
+            raise ConfigError(f"no config {shown(name)}{nearest(str(name), config_names())}") from error
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data = tree.get("data")
     if isinstance(data, dict) and "rule" in data:
-        data["rule"] = absolute(data["rule"], path.parent)
+        data["rule"] = whole_path(data["rule"], path.parent)
     if "extends" in tree:
         base, _ = read_tree(tree.pop("extends"), (*seen, path))
         for section in SECTIONS:
-            if isinstance(tree.get(section, {}), dict):
-                tree[section] = base.get(section, {}) | tree.get(section, {})
+            own, inherited = tree.get(section, {}), base.get(section, {})
+            if isinstance(own, dict) and isinstance(inherited, dict):
+                tree[section] = inherited | own
+            elif section not in tree:
+                tree[section] = inherited       # build_config says that it must be a section
     return tree, path
+
+
+def whole_path(rule, folder):
+    """A rule's name, with its whole path if it lies in a file: see `absolute`."""
+    try:
+        path = absolute(rule, folder)
+        str(path).encode()                      # it is to stand in a file
+    except (OSError, RuntimeError, ValueError) as error:    # no such home, links in a circle, a null byte
+        raise ConfigError(f"data.rule = {shown(rule)}: {error}") from error
+    return path
 
 
 def build_config(name, tree, path, where, errors):
     """Check a nested dict against the dataclasses and build the Config; ConfigError lists all errors."""
     sections = {}
     for section, value in tree.items():
-        if section == "description" and isinstance(value, str):
-            continue
-        if section not in SECTIONS:
+        if section == "description":
+            if not isinstance(value, str):
+                errors.append(f"{path}: description = {shown(value)}: must be a text")
+        elif section not in SECTIONS:
             allowed = [*SECTIONS, "description", "extends"]
             errors.append(f"{path}: {section}: unknown key{nearest(section, allowed)}")
         elif not isinstance(value, dict):
-            errors.append(f"{path}: {section} = {value!r}: must be a section [{section}]")
+            errors.append(f"{path}: {section} = {shown(value)}: must be a section [{section}]")
     for section, kind in SECTIONS.items():
         values = tree.get(section, {})
         fields = {entry.name: entry for entry in dataclasses.fields(kind)}
@@ -166,7 +192,7 @@ def build_config(name, tree, path, where, errors):
                 continue
             value, problem = check_value(fields[key], value)
             if problem:
-                errors.append(f"{source}: {section}.{key} = {value!r}: {problem}")
+                errors.append(f"{source}: {section}.{key} = {shown(value)}: {problem}")
             else:
                 checked[key] = value
         sections[section] = kind(**checked)
@@ -178,50 +204,6 @@ def build_config(name, tree, path, where, errors):
     rule, digest = check_own_rule(config.data) if is_reference(config.data.rule) else (config.data.rule, "")
     data = dataclasses.replace(config.data, rule=rule, rule_digest=digest)
     return dataclasses.replace(config, data=data, description=config.description or describe_rule(rule))
-
-
-def check_value(entry, value):
-    """(value in the field's type, None) or (value, what is wrong with it)."""
-    limits = entry.metadata
-    if entry.type is tuple:
-        if not isinstance(value, list | tuple) or not all(isinstance(v, str) and v for v in value):
-            return value, "must be a list of strings"
-        if len(set(value)) < len(value):
-            return value, "has a token twice"
-        return tuple(value), None
-    if entry.type is bool:
-        return value, None if isinstance(value, bool) else "must be true or false"
-    if entry.type is str:
-        options, others = limits["options"], limits["others"]
-        if value in options or others and isinstance(value, str) and others(value):
-            return value, None
-        also = " or file.py:function" if others is is_reference else ""
-        return value, f"must be one of {', '.join(options)}{also}{close(str(value), options)}"
-    if isinstance(value, bool) or not isinstance(value, int if entry.type is int else int | float):
-        return value, f"must be {'a whole number' if entry.type is int else 'a number'}"
-    low, high, above = limits["low"], limits["high"], limits["above"]
-    inside = (low < value if above else low <= value) and value <= high
-    if not inside or not math.isfinite(value):
-        bound = f"above {low}" if above else f"at least {low}"
-        return value, f"must be {bound}" + (f" and at most {high}" if high < math.inf else "")
-    return entry.type(value), None
-
-
-def check_together(config):
-    """What no single key shows: a list of problems."""
-    data, model = config.data, config.model
-    if data.max_length < data.min_length:
-        yield f"data.max_length = {data.max_length}: must be at least data.min_length = {data.min_length}"
-    if data.min_length < model.block_size + 1:
-        yield (
-            f"data.min_length = {data.min_length}: must be at least model.block_size + 1 = "
-            f"{model.block_size + 1}, so that every sequence holds a window"
-        )
-    held_out = round(data.held_out_fraction * data.num_sequences)
-    if not 0 < held_out < data.num_sequences:
-        yield f"data.held_out_fraction = {data.held_out_fraction}: leaves no sequence on one side"
-    if config.training.warmup_steps > config.training.steps:
-        yield f"training.warmup_steps = {config.training.warmup_steps}: more than training.steps"
 
 
 def to_toml(config):
@@ -241,6 +223,5 @@ def toml_value(value):
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

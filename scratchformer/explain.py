@@ -151,7 +151,7 @@ def read_index(x, name, text):
     if text is None:
         return usual_index(x, name)
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise RunError(f"--at {text}: write whole numbers from 0 up, with commas between, as in 3,1")
     index = [int(part) for part in parts]
     if "H" in dims and x.H == 1 and len(index) == array.ndim - 1:

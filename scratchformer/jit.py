@@ -34,14 +34,9 @@ def cache_folder():
     for path in sorted(PACKAGE.glob("*.py")):
         sources.update(path.read_bytes())
     name = f"numba-{sources.hexdigest()[:16]}"
-    per_user = Path(tempfile.gettempdir()) / f"scratchformer-{getattr(os, 'getuid', int)()}"
-    for parent in (PACKAGE / "__pycache__", per_user):
+    for parent in cache_places():
         folder = parent / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
+        if can_write(folder):
             for stale in parent.glob("numba-*"):
                 if stale != folder:
                     shutil.rmtree(stale, ignore_errors=True)
@@ -49,10 +44,41 @@ def cache_folder():
     return None
 
 
-if not numba.config.DISABLE_JIT and not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(cache_folder() or "")
+def cache_places():
+    """Where the folder may lie: beside the package, or in a temporary folder that nobody else can write."""
+    yield PACKAGE / "__pycache__"
+    user = getattr(os, "getuid", int)()
+    try:
+        folder = Path(tempfile.gettempdir()) / f"scratchformer-{user}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if os.name != "posix" or folder.stat().st_uid == user:
+            yield folder
+    except OSError:                     # no temporary folder either
+        pass
 
-jit = numba.njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
+
+def can_write(folder):
+    """Whether files can be made in a folder, which is made when missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+CACHED = not numba.config.DISABLE_JIT
+if CACHED:
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(given) if given else cache_folder()
+    CACHED = folder is not None and can_write(folder)
+    if CACHED:
+        numba.config.CACHE_DIR = str(folder)
+    else:
+        print("scratchformer: no folder for compiled code can be written"
+              f"{' (see NUMBA_CACHE_DIR)' if given else ''}: every start compiles anew", file=sys.stderr)
+
+jit = numba.njit(cache=CACHED, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
 
 
 def compile_in_child(function_name, statement):
@@ -63,7 +89,7 @@ def compile_in_child(function_name, statement):
     already or nothing is, no child is started; should the child fail, this process compiles it all.
     """
     folder = numba.config.CACHE_DIR
-    if numba.config.DISABLE_JIT or not folder or any(Path(folder).rglob(f"*.{function_name}-*.nbi")):
+    if not CACHED or any(Path(folder).rglob(f"*.{function_name}-*.nbi")):
         return lambda: None
     child = subprocess.Popen(
         [sys.executable, "-c", statement], env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},

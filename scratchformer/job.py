@@ -5,18 +5,23 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from scratchformer import train as training
 from scratchformer.config import config_names
+from scratchformer.errors import RunError
+from scratchformer.files import locked, sweep
 from scratchformer.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
 from scratchformer.progress import Progress
-from scratchformer.run_folder import Run, RunError
-from scratchformer.train import is_checkpoint
+from scratchformer.run_folder import Run
+from scratchformer.train import HISTORY_COLUMNS, Diverged, is_checkpoint
 
 
 def find_run(config, folder, overridden):
     """The Run that lies in the folder; RunError if there is none, or if the user changed settings of
     `config` by which it was not made."""
     run = Run.open(folder)
+    sweep(run.folder)
     if overridden and not run.holds(config):
         raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
     return run
@@ -37,34 +42,52 @@ def train(run, resume=False, retrain=False):
     resume: go on with the unfinished run of the folder, RunError if there is none; retrain: even if finished
     """
     gc.freeze()                         # what the imports made stays: no need to look through it again
+    sweep(run.folder)
     config = run.config
     resumable = run.holds(config) and (run.checkpoints / "state.npz").is_file()
     if resume and not resumable:
         raise RunError(f"--resume: no run of these settings in {run.folder}")
     state = run.load_state() if resumable and not retrain else None
+    if state and not run.snapshot_path(state.step).is_file():
+        raise RunError(f"{run.snapshot_path(state.step)} is missing; --retrain trains anew")
     if state and state.step == config.training.steps:
         return None
-    progress = Progress()
-    start = time.perf_counter()
-    if resume:
-        data, judge = run.data, run.judge
-    else:
-        if state:
+    with locked(run.folder):
+        if state and not resume:
             print(f"an unfinished run stood at step {state.step:,} and is started anew; "
                   "--resume would have gone on", file=sys.stderr)
+        return train_from(run, state if resume else None)
+
+
+def train_from(run, state):
+    """Train the run from a State, or anew without one; returns the seconds it took."""
+    progress = Progress()
+    start = time.perf_counter()
+    data, judge, untrained = run.prepared
+    if state is None:
         run.start()
-        data, judge, state = run.prepared
-    progress.show("compiling the model; the machine code is kept for next time", force=True)
+        state = untrained
     first = state.step
-    for state in training.train(config, data, judge, state, run.save):
+    progress.show("compiling the model; the machine code is kept for next time", force=True)
+    for state in training.train(run.config, data, judge, state, lambda state: save(run, state)):
         _, train_loss, _, rule_error, _ = state.history[-1]
         rate = (state.step - first) / (time.perf_counter() - start)
         progress.show(
-            f"{state.step / config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
+            f"{state.step / run.config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
             f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
         )
     progress.clear()
     return time.perf_counter() - start
+
+
+def save(run, state):
+    """Keep a State; Diverged if Adam's means or what was measured are not finite."""
+    row = dict(zip(HISTORY_COLUMNS, state.history[-1], strict=True))
+    values = {"m": state.m, "v": state.v} | row
+    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if bad:
+        raise Diverged(f"by step {state.step}: not finite any more: {', '.join(bad)}")
+    run.save(state)
 
 
 def summarize(run, step, plots, train_seconds, draw_seconds, times):

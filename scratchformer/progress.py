@@ -8,7 +8,7 @@ class Progress:
     """A line that is rewritten in place, ten times a second at most."""
 
     def __init__(self):
-        self.on = sys.stderr.isatty()
+        self.on = sys.stderr is not None and sys.stderr.isatty()
         self.last = 0.0
 
     def show(self, text, force=False):

@@ -9,9 +9,7 @@
 import dataclasses
 import io
 import json
-import os
 import re
-import zipfile
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -19,24 +17,12 @@ import numpy as np
 
 from scratchformer.config import load_config, to_toml
 from scratchformer.data import allowed_next, parse_tokens
+from scratchformer.errors import RunError
+from scratchformer.files import write_atomically
 from scratchformer.judge import count_wrong
 from scratchformer.model import forward, landscape, parameter_shapes, unflatten
 from scratchformer.own_rule import find_rule
 from scratchformer.train import HISTORY_COLUMNS, State, prepare
-
-
-class RunError(Exception):
-    """A run's folder does not hold what was asked of it."""
-
-
-def write_atomically(path, content):
-    """Put bytes under `path` whole or not at all: a temporary file beside it, then one rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Run:
@@ -69,7 +55,7 @@ class Run:
     def holds(self, config):
         """Whether the folder holds a run of exactly this config (finished or not)."""
         path = self.folder / "config.toml"
-        return path.is_file() and path.read_text("utf-8") == to_toml(config)
+        return path.is_file() and path.read_bytes() == to_toml(config).encode()
 
     # what is stored
 
@@ -102,7 +88,9 @@ class Run:
                 rng.bit_generator.state = json.loads(str(file["rng"]))
                 history = [(int(row[0]), *row[1:].tolist()) for row in file["history"]]
                 state = State(int(file["step"]), file["theta"], file["m"], file["v"], rng, history)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                if not history or {len(row) for row in history} != {len(HISTORY_COLUMNS)}:
+                    raise ValueError("its history is of another form")
+        except Exception as error:      # a damaged or foreign file can raise nearly anything
             raise RunError(f"{path}: cannot be read: {error}") from error
         for name in ("theta", "m", "v"):
             self.check_vector(path, getattr(state, name))
@@ -123,8 +111,8 @@ class Run:
             raise RunError(f"no snapshot of step {step} in {self.checkpoints}; {self.describe_steps()}")
         path = self.snapshot_path(step)
         try:
-            vector = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            vector = np.asarray(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
+        except Exception as error:      # as above
             raise RunError(f"{path}: cannot be read: {error}") from error
         self.check_vector(path, vector)
         return unflatten(vector, self.shapes)
@@ -134,6 +122,8 @@ class Run:
         expected = sum(int(np.prod(shape)) for shape in self.shapes.values())
         if vector.shape != (expected,):
             raise RunError(f"{path}: holds {vector.shape} values, this config's model has {expected}")
+        if vector.dtype != self.config.training.dtype:
+            raise RunError(f"{path}: holds {vector.dtype}, this config's model {self.config.training.dtype}")
         if not np.isfinite(vector).all():
             raise RunError(f"{path}: holds values that are not finite")
 

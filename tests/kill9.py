@@ -1,0 +1,159 @@
+"""Kill `run.py` with signal 9 at random moments of training, drawing and filming, time and again.
+
+    python tests/kill9.py --kills 200 --folder /tmp/kill9
+
+After each kill every file under its final name must be whole. Whenever a command gets to its end, every
+file must have the bytes that an undisturbed run wrote, and no temporary file may be left.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+RUN = Path(__file__).resolve().parent.parent / "run.py"
+SETTINGS = (
+    "training.steps=3000", "training.checkpoint_every=5", "training.eval_every=20",
+    "training.eval_windows=100", "data.num_sequences=200",
+)
+FIGURES = ("2", "5", "6", "8", "11")
+UNFINISHED = re.compile(r"\..+\.\d+\.tmp(\.mp4)?")
+
+
+class Job:
+    """A command that is killed and started again until it ends."""
+
+    def __init__(self, name, *arguments):
+        self.name, self.arguments = name, arguments
+
+    def start(self, out, *more):
+        """The command's process, in a group of its own."""
+        command = [sys.executable, RUN, "plus_last_even", *self.arguments, *more, "--out", out]
+        return subprocess.Popen(
+            command, cwd=RUN.parent, start_new_session=True, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )
+
+    def finish(self, out, *more):
+        """Run the command to its end; returns the seconds it took."""
+        start = time.perf_counter()
+        process = self.start(out, *more)
+        stderr = process.communicate()[1]
+        assert process.returncode == 0, stderr
+        return time.perf_counter() - start
+
+
+def jobs(settings, figures, every):
+    """The commands: train, and draw one figure; draw; film."""
+    settings = [part for setting in settings for part in ("--set", setting)]
+    return (
+        Job("training", *settings, "--figure", figures[0]),
+        Job("drawing", "--visualize", "--figure", *figures),
+        Job("filming", "--visualize", "--video-qkv", "--every", str(every)),
+    )
+
+
+def contents(folder):
+    """{path within the folder: bytes} of all files under their final names; each is checked to be whole."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != ".lock" and not UNFINISHED.fullmatch(path.name):
+            check_whole(path)
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def check_whole(path):
+    """Read a file to its end; an exception says that it is damaged."""
+    if path.suffix == ".npy":
+        assert np.isfinite(np.load(path, allow_pickle=False)).all()
+    elif path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            assert all(file[name].size for name in file)
+    elif path.suffix in (".png", ".gif"):
+        with Image.open(path) as image:
+            for frame in ImageSequence.Iterator(image):
+                frame.load()
+    else:
+        assert path.suffix == ".toml", path
+        tomllib.loads(path.read_text("utf-8"))
+
+
+def leftovers(folder):
+    """Temporary files."""
+    return [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]
+
+
+def kill_at_random(process, earliest, latest, draw):
+    """Kill a process and its group at a moment between: whether it was still running."""
+    try:
+        process.wait(draw.uniform(earliest, latest))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    stderr = process.communicate()[1]
+    assert process.returncode in (0, -signal.SIGKILL) and "Traceback" not in stderr, stderr
+    return process.returncode != 0
+
+
+def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0, say=lambda text: None):
+    """Kill so many times: a Counter of what was going on.
+
+    AssertionError, or what a reader of the file raises, if anything is not as it should be.
+    """
+    draw = random.Random(seed)
+    commands = jobs(settings, figures, every)
+    whole, out = folder / "whole", folder / "out"
+    commands[0].finish(whole)                                   # compiles
+    earliest = Job("starting", "--list").finish(whole)
+    seconds = [job.finish(whole, *(["--retrain"] if job is commands[0] else [])) for job in commands]
+    expected = contents(whole)
+    state = out / "plus_last_even" / "checkpoints" / "state.npz"
+    counts = Counter()
+    while counts.total() < kills:
+        for job, latest in zip(commands, seconds, strict=True):
+            for _ in range(2):
+                more = ["--resume"] if job is commands[0] and state.is_file() else []
+                if counts.total() < kills and kill_at_random(job.start(out, *more), earliest, latest, draw):
+                    counts[job.name] += 1
+                    check_against(expected, contents(out))
+            more = ["--resume"] if job is commands[0] and state.is_file() else []
+            job.finish(out, *more)
+        assert contents(out) == expected
+        assert not leftovers(out)
+        say(f"{counts.total()} kills: {dict(counts)}")
+        shutil.rmtree(out)
+    return counts
+
+
+def check_against(expected, found):
+    """AssertionError unless every file but the changing state has the bytes of the undisturbed run."""
+    for name, content in found.items():
+        assert name.endswith("state.npz") or content == expected[name], name
+
+
+def main():
+    """Read the arguments, torture, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--folder", type=Path, help="where to (default: a temporary folder)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        counts = torture(args.folder or Path(temporary), args.kills, seed=args.seed, say=print)
+    print(f"{counts.total()} kills, all files whole, same bits: {dict(counts)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,398 @@
+"""What a tool that strangers use must survive, each case as a user meets it: `python run.py ...`."""
+
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import kill9
+import numpy as np
+import pytest
+from conftest import REPO, TINY, run_cli
+from test_fuzz import call
+
+from scratchformer.files import is_alive, sweep
+
+SETTINGS = [part for override in TINY for part in ("--set", override)]
+NAME = "plus_last_even"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """An output folder with a finished tiny run of one figure."""
+    folder = tmp_path_factory.mktemp("tough")
+    done = run_cli(NAME, *SETTINGS, "--figure", "5", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(out, tmp_path):
+    """A copy of it, to be damaged."""
+    shutil.copytree(out / NAME, tmp_path / NAME)
+    return tmp_path
+
+
+def refused(done, message, code=2):
+    """Assert that a command ended with that exit code and one line that holds the message."""
+    assert done.returncode == code, done.stderr
+    assert_one_line(done.stderr, message)
+
+
+def assert_one_line(stderr, message):
+    """Assert that one line was said, and that it holds the message."""
+    lines = stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("run.py: "), stderr
+    assert message in lines[0], stderr
+
+
+def files(folder):
+    """{path: bytes} of all files in a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def drive(tmp_path, before, *args):
+    """`run.py` in a process in which some lines of Python were run before: the completed process."""
+    driver = tmp_path / "driver.py"
+    driver.write_text(f"import sys\nsys.path.insert(0, {str(REPO)!r})\n{textwrap.dedent(before)}\n"
+                      "import run\nsys.exit(run.main(sys.argv[1:]))\n")
+    return subprocess.run(
+        [sys.executable, driver, *map(str, args)], cwd=REPO, capture_output=True, text=True, timeout=300
+    )
+
+
+# places that cannot be written
+
+
+@pytest.mark.parametrize("place", ["file", "below", "checkpoints", "config"])
+def test_an_output_folder_that_cannot_be_written(place, tmp_path):
+    folder = tmp_path / "out"
+    if place in ("file", "below"):
+        folder.write_text("")
+    else:
+        (folder / NAME).mkdir(parents=True)
+    if place == "checkpoints":
+        (folder / NAME / "checkpoints").write_text("")
+    if place == "config":
+        (folder / NAME / "config.toml").mkdir()
+    done = run_cli(NAME, *SETTINGS, "--out", folder / "a" / "b" if place == "below" else folder)
+    refused(done, "cannot write: [Errno")
+    assert str(folder) in done.stderr
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+FULL_DISK = """
+    import errno, pathlib
+    left = {}
+    write = pathlib.Path.write_bytes
+    def write_bytes(path, content):
+        global left
+        left -= len(content)
+        if left < 0:
+            write(path, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+    pathlib.Path.write_bytes = write_bytes
+"""
+
+
+@pytest.mark.parametrize(
+    ("space", "file"), [(0, "config.toml"), (3000, "step_000005.npy"), (60_000, "05_token_embeddings.png")]
+)
+def test_a_full_disk(space, file, tmp_path):
+    left = FULL_DISK.replace("{}", str(space))
+    out = tmp_path / "out"
+    refused(drive(tmp_path, left, NAME, *SETTINGS, "--figure", "5", "--out", out),
+            f"cannot write: [Errno 28] No space left on device: '{out}")
+    missing = [path.name for path in out.rglob("*") if path.name.endswith(".tmp") or path.name == file]
+    assert missing == []
+    kill9.contents(out)                                 # what is there is whole
+
+
+@pytest.mark.parametrize("what", ["list", pytest.param("draw", marks=pytest.mark.slow)])
+def test_code_that_cannot_be_kept_is_compiled_anew(what, out, tmp_path):
+    (tmp_path / "file").write_text("")
+    args = {"list": ["--list"], "draw": [NAME, "--visualize", "--figure", "5", "--out", out]}[what]
+    before = files(out / NAME / "plots")
+    done = run_cli(*args, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")})
+    assert done.returncode == 0
+    assert done.stderr == ("scratchformer: no folder for compiled code can be written (see NUMBA_CACHE_DIR): "
+                           "every start compiles anew\n")
+    assert files(out / NAME / "plots") == before
+
+
+def test_a_package_that_cannot_be_written_keeps_its_code_elsewhere(tmp_path):
+    """Read-only for root as well: `__pycache__` is a file."""
+    shutil.copytree(REPO / "scratchformer", tmp_path / "scratchformer", ignore=lambda *_: ["__pycache__"])
+    (tmp_path / "scratchformer" / "__pycache__").write_text("")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    code = "from scratchformer import jit; print(jit.CACHED, jit.numba.config.CACHE_DIR)"
+    for place, kept in ((temporary, True), (temporary / "missing", False)):
+        driver = f"import sys, tempfile; tempfile.tempdir = {str(place)!r}; {code}"
+        done = subprocess.run([sys.executable, "-c", driver], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{kept} {temporary if kept else ''}"), done.stdout
+        assert done.stderr.count("\n") == (not kept)
+    assert oct((temporary / f"scratchformer-{os.getuid()}").stat().st_mode)[-3:] == "700"
+
+
+# files that are not what they should be
+
+
+def saved(array):
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def archive(**arrays):
+    """Arrays as the bytes of a .npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,)}"
+HUGE = b"\x93NUMPY\x01\x00v\x00" + HEADER.ljust(117)
+SNAPSHOTS = {
+    "empty": (b"", "cannot be read"),
+    "truncated": (saved(np.zeros(250))[:-8], "cannot be read"),
+    "text": (b"nonsense", "cannot be read"),
+    "pickle": (saved(np.array([{}], object)), "cannot be read"),
+    "claims to be huge": (HUGE + b"\n", "cannot be read"),
+    "other shape": (saved(np.zeros((3, 4))), "holds (3, 4) values, this config's model has 250"),
+    "archive": (archive(a=np.zeros(250)), "holds (1,) values, this config's model has 250"),
+    "other dtype": (saved(np.zeros(250, np.float32)), "holds float32, this config's model float64"),
+    "texts": (saved(np.full(250, "a")), "holds <U1, this config's model float64"),
+    "nan": (saved(np.full(250, np.nan)), "holds values that are not finite"),
+}
+
+
+@pytest.mark.parametrize("case", SNAPSHOTS)
+def test_a_damaged_snapshot(case, copy):
+    content, message = SNAPSHOTS[case]
+    path = copy / NAME / "checkpoints" / "step_000020.npy"
+    path.write_bytes(content)
+    code, _, stderr = call(NAME, "--visualize", "--figure", "5", "--out", copy)
+    assert code == 2
+    assert_one_line(stderr, f"{path}: {message}")
+
+
+STATES = {
+    "text": b"nonsense",
+    "an array": saved(np.zeros(3)),
+    "other names": archive(a=np.zeros(3)),
+    "no history": archive(
+        step=20, theta=np.zeros(250), m=np.zeros(250), v=np.zeros(250), history=np.zeros((0, 5)), rng="{}"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_a_damaged_state(case, copy):
+    path = copy / NAME / "checkpoints" / "state.npz"
+    path.write_bytes(STATES[case])
+    code, _, stderr = call(NAME, *SETTINGS, "--figure", "2", "--out", copy)
+    assert code == 2
+    assert_one_line(stderr, f"{path}: cannot be read")
+
+
+def test_missing_snapshots(copy):
+    for path in (copy / NAME / "checkpoints").glob("step_*.npy"):
+        path.unlink()
+    refused(run_cli(NAME, *SETTINGS, "--figure", "2", "--out", copy), "step_000020.npy is missing; --retrain")
+    refused(run_cli(NAME, "--visualize", "--figure", "2", "--out", copy), "no snapshot in")
+
+
+def test_a_snapshot_of_another_config(copy):
+    path = copy / NAME / "config.toml"
+    path.write_text(path.read_text().replace("n_embd = 2", "n_embd = 3"))
+    refused(run_cli(NAME, "--visualize", "--figure", "5", "--out", copy), "values, this config's model has")
+
+
+def test_a_config_of_the_run_that_cannot_be_read(copy):
+    (copy / NAME / "config.toml").write_bytes(b"\xff")
+    refused(run_cli(NAME, "--visualize", "--figure", "5", "--out", copy), "config.toml: cannot be read")
+    done = run_cli(NAME, *SETTINGS, "--figure", "5", "--out", copy)
+    assert done.returncode == 0 and "20 steps in" in done.stdout
+
+
+def test_a_step_that_is_not_saved(out):
+    refused(run_cli(NAME, "--visualize", "--step", "7", "--out", out), "no snapshot of step 7")
+    refused(run_cli(NAME, *SETTINGS, "--step", "7", "--out", out), "--step 7: saved are 0 to 20, every 5")
+
+
+# two at a time, and ends before the end
+
+
+LONG = [*SETTINGS, "--set", "training.steps=10000000", "--set", "training.checkpoint_every=100000",
+        "--figure", "5"]
+
+
+def start(*args):
+    """`run.py` in a process of its own group, its stderr readable."""
+    return subprocess.Popen(
+        [sys.executable, REPO / "run.py", *map(str, args)], cwd=REPO, start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(process, path, pattern="*"):
+    """Wait until a folder holds such a file."""
+    while not list(path.glob(pattern)) and process.poll() is None:
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_two_trainings_in_one_folder_and_a_lock_that_a_kill_opens(tmp_path):
+    first = start(NAME, *LONG, "--out", tmp_path)
+    try:
+        wait_for(first, tmp_path / NAME / "checkpoints", "state.npz")
+        config = (tmp_path / NAME / "config.toml").read_bytes()
+        second = run_cli(NAME, *SETTINGS, "--out", tmp_path)
+        refused(second, f"another process is training in {tmp_path / NAME}: wait for it")
+        same = run_cli(NAME, *LONG, "--out", tmp_path)
+        refused(same, f"another process is training in {tmp_path / NAME}: wait for it")
+        assert (tmp_path / NAME / "config.toml").read_bytes() == config
+        looking = run_cli(NAME, "--visualize", "--step", "0", "--figure", "5", "--out", tmp_path)
+        assert looking.returncode == 0, looking.stderr
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+    assert run_cli(NAME, *SETTINGS, "--figure", "5", "--out", tmp_path).returncode == 0
+
+
+def test_divergence_keeps_the_last_good_snapshot(tmp_path):
+    done = run_cli(
+        NAME, *SETTINGS, "--set", "training.learning_rate=1e3", "--set", "training.steps=2000",
+        "--set", "training.checkpoint_every=1", "--out", tmp_path,
+    )
+    refused(done, "training diverged ", 1)
+    step, quantity = re.search(r"(\d+): not finite any more: (\w+)", done.stderr).groups()
+    assert quantity in ("m", "v") or quantity.startswith(("W_", "b_"))
+    steps = sorted(path.name for path in (tmp_path / NAME / "checkpoints").glob("step_*.npy"))
+    assert steps[-1] == f"step_{int(step) - 1:06d}.npy" and len(steps) == int(step)
+    drawn = run_cli(NAME, "--visualize", "--figure", "5", "--out", tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+
+
+def test_a_loss_that_is_not_finite_is_not_kept(tmp_path):
+    """All parameters are finite, but products of them are not."""
+    done = run_cli(
+        NAME, *SETTINGS, "--set", "training.learning_rate=1e100", "--set", "training.weight_decay=0",
+        "--set", "training.steps=1", "--out", tmp_path,
+    )
+    refused(done, "training diverged by step 1: not finite any more: train_loss, held_out_loss", 1)
+    assert [path.name for path in (tmp_path / NAME / "checkpoints").glob("*.npy")] == ["step_000000.npy"]
+
+
+@pytest.mark.parametrize("at", ["training", "drawing", "filming"])
+def test_ctrl_c(at, copy):
+    plots = copy / NAME / "plots"
+    before = files(copy / NAME)
+    if at == "training":
+        process = start(NAME, *LONG, "--retrain", "--out", copy)
+        while (copy / NAME / "config.toml").read_bytes() in before.values() and process.poll() is None:
+            time.sleep(0.005)
+        wait_for(process, copy / NAME / "checkpoints", "state.npz")
+    elif at == "drawing":
+        process = start(NAME, "--visualize", "--out", copy)
+        wait_for(process, plots, "0[1-4]*.png")
+    else:
+        process = start(NAME, "--visualize", "--video", "--out", copy)
+        wait_for(process, plots / "learning_dynamics", "*.gif")
+    os.killpg(process.pid, signal.SIGINT)               # as a terminal does: to the workers as well
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, stderr
+    assert stderr == f"run.py: interrupted; python run.py {NAME} --resume goes on from the last snapshot\n"
+    assert kill9.contents(copy) and not kill9.leftovers(copy)
+    if at != "training":
+        now = files(copy / NAME)
+        assert all(now[path] == content for path, content in before.items() if path.suffix != ".png")
+
+
+def test_ctrl_c_in_the_first_moment(tmp_path):
+    before = """
+        import builtins
+        load = builtins.__import__
+        def interrupted(name, *args):
+            if name == "scratchformer.config":
+                raise KeyboardInterrupt
+            return load(name, *args)
+        builtins.__import__ = interrupted
+    """
+    refused(drive(tmp_path, before, NAME, "--out", tmp_path), "interrupted", 130)
+
+
+def test_a_worker_that_is_killed_and_memory_that_is_too_small(copy, tmp_path):
+    before = """
+        import os
+        import figures.draw
+        here = os.getpid()
+        def draw_figure(*args):
+            if os.getpid() == here:
+                raise MemoryError("Unable to allocate")
+            os.kill(os.getpid(), 9)
+        figures.draw.draw_figure = draw_figure
+    """
+    args = [NAME, "--visualize", "--out", copy, "--figure"]
+    refused(drive(tmp_path, before, *args, "5"), "not enough memory: Unable to allocate", 1)
+    if len(os.sched_getaffinity(0)) > 1:
+        refused(drive(tmp_path, before, *args, "5", "6"), "a process that drew was killed", 1)
+
+
+def test_kill_9(tmp_path):
+    settings = (*TINY, "training.steps=400", "training.checkpoint_every=4", "training.eval_every=40")
+    counts = kill9.torture(tmp_path, 6, settings, ("5", "6"), every=50, seed=1)
+    assert counts.total() == 6
+
+
+@pytest.mark.slow
+def test_kill_9_two_hundred_times(tmp_path):
+    assert kill9.torture(tmp_path, 200).total() == 200
+
+
+def test_what_the_dead_left_is_swept(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert is_alive(os.getpid()) and not is_alive(child.pid)
+    (tmp_path / "plots").mkdir()
+    names = [f".a.png.{child.pid}.tmp", f".b.{child.pid}.tmp.mp4", f".a.png.{os.getpid()}.tmp", ".x.tmp",
+             "a.png", ".lock", f".a.{10**30}.tmp"]
+    for name in names:
+        (tmp_path / "plots" / name).write_text("")
+    sweep(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(names[2:])
+
+
+# the same every time, and somewhere to say so
+
+
+def test_two_runs_have_the_same_bytes(out, tmp_path):
+    done = run_cli(NAME, *SETTINGS, "--figure", "5", "--out", tmp_path)
+    assert done.returncode == 0
+    one, other = kill9.contents(out), kill9.contents(tmp_path)
+    del one[f"{NAME}/checkpoints/state.npz"], other[f"{NAME}/checkpoints/state.npz"]   # a zip file has a date
+    assert one == other and len(one) == 7
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_output_that_cannot_be_written():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, REPO / "run.py", "--list"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    refused(done, "cannot write: [Errno 28]")
+
+
+def test_a_terminal_that_cannot_show_every_sign(out):
+    args = [NAME, "--visualize", "--explain", "5 8 3 +", "--out", out]
+    done = run_cli(*args, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stderr == "" and done.stdout.isascii()
