@@ -34,7 +34,7 @@ def share(correct, constrained):
 def draw_cells(ax, run, sequences, verdicts):
     """One row of cells a sequence, its tokens written in; ✓ and ✗ repeat the colours."""
     longest = max(map(len, sequences))
-    grid = np.ma.masked_all((len(sequences), longest))
+    grid = np.ma.masked_array(np.zeros((len(sequences), longest)), mask=True)
     for row, verdict in enumerate(verdicts):
         grid[row, : len(verdict)] = verdict
     ax.pcolormesh(grid, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)

@@ -292,7 +292,7 @@ def test_small_tables_and_chunks_change_nothing(tmp_path, monkeypatch, name, val
 
 
 def test_report_and_failures(tmp_path, monkeypatch):
-    operators = "data.operators=['+', 'a word of more than fifty characters, all of them read']"
+    operators = "data.operators=['+', 'a-sign-of-20-letters']"
     run = train_run(tmp_path / "run", *SMALL, operators)
     outcome = prove(run, 5)
     text = report(outcome)
