@@ -7,6 +7,7 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from scratchformer.arguments import parse
+from scratchformer.errors import ConfigError, Diverged, RunError
 
 
 def main(argv=None):
@@ -18,9 +19,7 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")   # where it can't show a sign, say which it is
     try:
-        from scratchformer.config import ConfigError, load_config
-        from scratchformer.run_folder import RunError
-        from scratchformer.train import Diverged
+        from scratchformer.config import load_config
 
         if args.list:
             code = list_configs()
@@ -38,11 +37,9 @@ def main(argv=None):
                 code = with_run(args, config, pick_command(args))
         print(end="", flush=True)
         return code
-    except KeyboardInterrupt:           # first, as it may come before the errors below are imported
-        again = f"python run.py {args.config} --resume goes on from the last snapshot"
-        if not args.config or args.seeds is not None:
-            again = "the same command goes on"
-        return fail(f"interrupted; {again}", 130)
+    except KeyboardInterrupt:
+        again = "the same command" if args.seeds is not None else "training: the same command with --resume"
+        return fail(f"interrupted; {again} goes on from where it was", 130)
     except (ConfigError, RunError) as error:
         return fail(error, 2)
     except Diverged as error:
@@ -153,9 +150,10 @@ def train_seeds(args, config, other):
 def with_run(args, config, command):
     """Train the run, or find it trained; then `command(args, run, step, seconds)`, which returns the exit
     code. seconds: what training took, None if it was done before"""
-    from scratchformer.explain import check
+    from scratchformer.explain import check, check_name
     from scratchformer.interventions import parse_intervention
     from scratchformer.job import check_step, find_run, train
+    from scratchformer.names import ACTIVATION_NAMES
     from scratchformer.run_folder import Run
 
     folder = Path(args.out) / config.name
@@ -165,6 +163,8 @@ def with_run(args, config, command):
         check_step(args.step, config.training)
         run = Run(folder, config)
     run.follow(args.sequence)
+    if args.pdb:
+        check_name(args.name, ACTIVATION_NAMES)
     if args.explain is not None and not args.visualize:
         check(run, args.explain, args.name, args.at, args.target)
     args.ablate = [parse_intervention(text, run) for text in args.ablate]
@@ -272,8 +272,6 @@ def draw_causal(args, run, step, seconds):
 def pick_figures(numbers):
     """The figures of those numbers or names, all without any; RunError where there is none."""
     from figures.catalogue import figure_names
-    from scratchformer.run_folder import RunError
-
     names = figure_names()
     if not numbers:
         return names

@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from figures import pool
 from figures.captions import captions as all_captions
 from figures.catalogue import figure_module
 from figures.style import RC
+from scratchformer import pool
 from scratchformer.run_folder import write_atomically
 
 NO_DATES = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}

@@ -20,7 +20,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from figures import pool
 from figures.catalogue import HERE, figure_module
 from figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
 from figures.scenes import STRIP, learning_strip
@@ -28,7 +27,8 @@ from figures.snapshots import take_snapshots
 from figures.style import (
     CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
 )
-from scratchformer.run_folder import write_atomically
+from scratchformer import pool
+from scratchformer.files import write_atomically
 
 FOLDER = "learning_dynamics"
 WIDTH = 1200                    # pixels
@@ -189,10 +189,10 @@ def draw_films(run, steps, names, folder, format="gif", fps=20, progress=lambda 
     format: gif, which plays each frame for whole hundredths of a second, or mp4; fps: frames a second,
     1 to 50; progress: is told what is being done.
     """
+    FILMS.clear()                       # of an earlier call that was broken off
     snapshots = take_snapshots(run, steps)
     starts = range(0, len(steps), CHUNK)
     chunks = [(name, start, min(start + CHUNK, len(steps))) for name in names for start in starts]
-    Path(folder).mkdir(parents=True, exist_ok=True)
     costs = {}
     with pool.fork_pool(snapshots, len(chunks)) as workers:
         if format == "gif":
@@ -207,6 +207,7 @@ def draw_films(run, steps, names, folder, format="gif", fps=20, progress=lambda 
             parts = pool.in_order(workers, rgb_part, chunks)
         for name in names:
             path = Path(folder) / f"{name}.{format}"
+            path.parent.mkdir(parents=True, exist_ok=True)
             own = told(progress, path.name, islice(parts, len(starts)), len(starts))
             costs[name] = write_gif(path, own) if format == "gif" else write_mp4(path, own, fps)
     FILMS.clear()

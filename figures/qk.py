@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 from figures.labels import add_labels_beside, sharing
 from figures.planes import close_groups, group_distances, label_tokens, scatter_tokens
 from figures.style import FAMILIES, INK, family, plane_of, set_plane
+from scratchformer.model import forward
 
 CROWD = 14               # labels that find room within 30 points of a place
 
@@ -154,21 +155,19 @@ def pair_scores(run, step):
 
     A score depends on these two alone, so a few windows a pair (a, b) show them all: window j has a
     where bit j of the position is set and b elsewhere. It shows t and s if j is the highest bit in
-    which they differ.
+    which they differ. One a at a time goes through the model: V²·J windows at once would fill the memory.
     """
-    V, T = len(run.vocabulary), run.config.model.block_size
+    V, T, params = len(run.vocabulary), run.config.model.block_size, run.params(step)
     positions = np.arange(T)
     bits = positions >> np.arange(max(1, (T - 1).bit_length()))[:, None] & 1              # (J, T)
-    a, b = np.arange(V)[:, None, None, None], np.arange(V)[:, None, None]
-    windows = np.where(bits, a, b)                                                      # (V, V, J, T)
-    seen = run.forward(step, windows.reshape(-1, T)).scores[:, 0].reshape(*windows.shape, T)
     scores = np.full((V, V, T, T), np.nan)
-    for j in range(len(bits)):
-        shown = (positions[:, None] ^ positions) >> j == 1                              # highest bit is j
-        shown &= positions[:, None] > positions
-        scores[:, :, shown] = seen[:, :, j, shown]
-    same = np.arange(V)
-    scores[same[:, None], same[:, None], positions, positions] = np.diagonal(
-        seen[same, same, 0], axis1=-2, axis2=-1
-    )
+    for a in range(V):
+        windows = np.where(bits, a, np.arange(V)[:, None, None])                        # (V, J, T)
+        cache = forward(params, windows.reshape(-1, T), None, run.config.model.use_residual)
+        seen = cache.scores[:, 0].reshape(*windows.shape, T)
+        for j in range(len(bits)):
+            shown = (positions[:, None] ^ positions) >> j == 1                          # highest bit is j
+            shown &= positions[:, None] > positions
+            scores[a][:, shown] = seen[:, j, shown]
+        scores[a, a, positions, positions] = seen[a, 0].diagonal()
     return scores

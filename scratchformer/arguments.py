@@ -114,6 +114,15 @@ def check_tools(parser, args):
         parser.error(f"{' and '.join(asked)}: one at a time")
     if args.seeds is not None and (args.seed is not None or args.seeds < 1):
         parser.error("--seeds trains seeds from 0: give how many, at least 1, and no --seed")
+    beside = {
+        "--retrain": args.retrain, "--resume": args.resume, "--visualize": args.visualize,
+        "--step": args.step is not None, "--figure": args.figure, "--sequence": args.sequence is not None,
+    }
+    unused = [name for name, value in beside.items() if value]
+    if args.seeds is not None and unused:
+        parser.error(f"--seeds does not go with {', '.join(unused)}")
+    if asked and asked != ["--video"] and args.figure:
+        parser.error(f"{asked[0]} does not go with --figure")
     if args.compare and args.seeds is None:
         parser.error("--compare goes with --seeds")
     if args.hint and not args.quiz:

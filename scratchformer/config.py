@@ -1,12 +1,14 @@
 """Configs: frozen dataclasses read from TOML, checked as a whole before anything is written.
 
-A file in `configs/` may say `extends = "other"` and give only what differs. The keys are the fields
-below. All mistakes are reported at once, each with file, dotted key, value and what is allowed.
+A file may say `extends = "other"`, a config in `configs/` or a .toml or .py file relative to itself, and
+give only what differs. The keys are the fields below. All mistakes are reported at once, each with file,
+dotted key, value and what is allowed.
 """
 
 import dataclasses
 import json
 import math
+import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,7 +151,7 @@ def read_tree(name, seen=()):
     if isinstance(data, dict) and "rule" in data:
         data["rule"] = whole_path(data["rule"], path.parent)
     if "extends" in tree:
-        base, _ = read_tree(tree.pop("extends"), (*seen, path))
+        base, _ = read_tree(beside(tree.pop("extends"), path.parent), (*seen, path))
         for section in SECTIONS:
             own, inherited = tree.get(section, {}), base.get(section, {})
             if isinstance(own, dict) and isinstance(inherited, dict):
@@ -157,6 +159,13 @@ def read_tree(name, seen=()):
             elif section not in tree:
                 tree[section] = inherited       # build_config says that it must be a section
     return tree, path
+
+
+def beside(name, folder):
+    """A config's name as a file in `folder` gives it: a .toml or .py file is looked up in that folder."""
+    if isinstance(name, str) and name.endswith(".toml"):
+        return os.path.normpath(folder / name)          # so that a circle comes back to the same path
+    return whole_path(name, folder)
 
 
 def whole_path(rule, folder):

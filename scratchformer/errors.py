@@ -11,6 +11,10 @@ class RunError(Exception):
     """A run's folder does not hold what was asked of it."""
 
 
+class Diverged(Exception):
+    """What is trained or measured is no longer finite."""
+
+
 def shown(value):
     """A value for a message, shortened if it is long."""
     try:

@@ -30,7 +30,7 @@ def write_atomically(path, content):
             temporary.unlink()
 
 
-def sweep(folder):
+def remove_leftovers(folder):
     """Remove temporary files, at any depth, of processes that were killed and are no more."""
     for path in folder.rglob(".*.tmp*"):
         match = TEMPORARY.fullmatch(path.name)

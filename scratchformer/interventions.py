@@ -11,9 +11,9 @@ As text, an intervention is `NAME[WHERE]=VALUE`, where [WHERE] and =VALUE may be
     VALUE   0, also if left out; mean, of all windows at that position (of all positions for pos_embed); or
             a sequence as long as the window: what the activation is there if the model reads that.
 
-What is overwritten is not made up for elsewhere: a row of attention with a zero put in no longer sums
-to 1. A token called like a family or * is meant as the token. The forward pass is the engine's own source,
-run as plain Python (plain.py), and everything after the edit is computed from the edited values.
+Of several, routes act first, then what overwrites their ends; of two on one name the later holds. Nothing
+is made up for elsewhere: a row of attention with a zero put in no longer sums to 1. A token called like a
+family or * is meant as the token. What follows an edit is computed from it by the engine's source (plain.py).
 """
 
 import re
@@ -136,11 +136,11 @@ def forward_edited(params, tokens, edits, use_residual=True):
     tokens: (B, T) ids; edits: (name, where, values) each, name one of NAMES, where a bool array and values
     an array that broadcast to the activation (of a route: to what it adds)
     """
-    done = {}
+    done, ordered = {}, sorted(edits, key=lambda one: one[0] not in ROUTES)         # routes first
 
     def edit(name, array):
         done[name] = array
-        for target, where, values in edits:
+        for target, where, values in ordered:
             if target == name:
                 np.copyto(array, values, where=where)
             elif target in ROUTES and ROUTES[target][0] == name:

@@ -1,27 +1,26 @@
 """What most commands begin and the main job ends with: a trained run, and what to say of it."""
 
+import copy
 import gc
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from scratchformer import train as training
 from scratchformer.config import config_names
 from scratchformer.errors import RunError
-from scratchformer.files import locked, sweep
+from scratchformer.files import locked, remove_leftovers
 from scratchformer.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
 from scratchformer.progress import Progress
 from scratchformer.run_folder import Run
-from scratchformer.train import HISTORY_COLUMNS, Diverged, is_checkpoint
+from scratchformer.train import is_checkpoint
 
 
 def find_run(config, folder, overridden):
     """The Run that lies in the folder; RunError if there is none, or if the user changed settings of
     `config` by which it was not made."""
     run = Run.open(folder)
-    sweep(run.folder)
+    remove_leftovers(run.folder)
     if overridden and not run.holds(config):
         raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
     return run
@@ -42,34 +41,44 @@ def train(run, resume=False, retrain=False):
     resume: go on with the unfinished run of the folder, RunError if there is none; retrain: even if finished
     """
     gc.freeze()                         # what the imports made stays: no need to look through it again
-    sweep(run.folder)
-    config = run.config
-    resumable = run.holds(config) and (run.checkpoints / "state.npz").is_file()
-    if resume and not resumable:
-        raise RunError(f"--resume: no run of these settings in {run.folder}")
-    state = run.load_state() if resumable and not retrain else None
-    if state and not run.snapshot_path(state.step).is_file():
-        raise RunError(f"{run.snapshot_path(state.step)} is missing; --retrain trains anew")
-    if state and state.step == config.training.steps:
+    remove_leftovers(run.folder)
+    state = find_state(run, resume, retrain)
+    if state and state.step == run.config.training.steps:
         return None
     with locked(run.folder):
+        state = find_state(run, resume, retrain)            # again, now that nobody else trains it
+        if state and state.step == run.config.training.steps:
+            return None
         if state and not resume:
             print(f"an unfinished run stood at step {state.step:,} and is started anew; "
                   "--resume would have gone on", file=sys.stderr)
         return train_from(run, state if resume else None)
 
 
+def find_state(run, resume, retrain):
+    """The State that the folder holds of a run of this config, None if there is none or `retrain`; RunError
+    if there is none to resume."""
+    resumable = run.holds(run.config) and (run.checkpoints / "state.npz").is_file()
+    if resume and not resumable:
+        raise RunError(f"--resume: no run of these settings in {run.folder}")
+    state = run.load_state() if resumable and not retrain else None
+    if state and not run.snapshot_path(state.step).is_file():
+        raise RunError(f"{run.snapshot_path(state.step)} is missing; --retrain trains anew")
+    return state
+
+
 def train_from(run, state):
     """Train the run from a State, or anew without one; returns the seconds it took."""
     progress = Progress()
     start = time.perf_counter()
+    run.forget()
     data, judge, untrained = run.prepared
     if state is None:
         run.start()
-        state = untrained
+        state = untrained._replace(rng=copy.deepcopy(untrained.rng))
     first = state.step
     progress.show("compiling the model; the machine code is kept for next time", force=True)
-    for state in training.train(run.config, data, judge, state, lambda state: save(run, state)):
+    for state in training.train(run.config, data, judge, state, run.save):
         _, train_loss, _, rule_error, _ = state.history[-1]
         rate = (state.step - first) / (time.perf_counter() - start)
         progress.show(
@@ -78,16 +87,6 @@ def train_from(run, state):
         )
     progress.clear()
     return time.perf_counter() - start
-
-
-def save(run, state):
-    """Keep a State; Diverged if Adam's means or what was measured are not finite."""
-    row = dict(zip(HISTORY_COLUMNS, state.history[-1], strict=True))
-    values = {"m": state.m, "v": state.v} | row
-    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
-    if bad:
-        raise Diverged(f"by step {state.step}: not finite any more: {', '.join(bad)}")
-    run.save(state)
 
 
 def summarize(run, step, plots, train_seconds, draw_seconds, times):
@@ -100,13 +99,16 @@ def summarize(run, step, plots, train_seconds, draw_seconds, times):
         print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
     else:
         print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
-    row = min(range(len(run.history["step"])), key=lambda i: abs(run.history["step"][i] - step))
-    train_loss = run.history["train_loss"][row]
+    windows = run.judge.train_windows
+    train_loss = float(run.forward(step, windows[:, :-1], windows[:, 1:]).loss)
     print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")
     print(RULE_ERROR)
     print(GENERATED_RULE_ERROR)
     print(f"generated rule error {bad / max(judged, 1):.2%} ({bad} of {judged} constrained tokens wrong)")
-    error = wrong / max(constrained, 1)
+    if not constrained:
+        print("no verdict: the rule constrains no position of the held-out windows")
+        return
+    error = wrong / constrained
     verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
     count = f"{wrong} of {constrained} constrained positions wrong"
     print(f"{verdict}: held-out rule error {error:.2%} ({count})")

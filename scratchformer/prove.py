@@ -42,14 +42,15 @@ def prove(run, step, limit_seconds=600, progress=None):
     walk = Walk(run, step, progress or (lambda text: None))
     V, T = len(run.vocabulary), run.config.model.block_size
     for length in range(1, T + 1):
-        seconds, before = time.process_time(), walk.count()
+        began, before = time.perf_counter(), walk.count()
         walk.judge_length(length)
-        seconds, contexts = time.process_time() - seconds, walk.count() - before
+        now, contexts = time.perf_counter(), walk.count() - before
         rest = sum(V**more for more in range(1, min(T - length, 80) + 1))       # 80: a float holds it
-        if seconds > 0.3 and seconds * rest > limit_seconds:
+        total = now - start + (now - began) * rest
+        if rest and now - began > 0.3 and total > limit_seconds:
             raise RunError(
                 f"--prove: {contexts * rest:.2g} contexts of up to {T} tokens, "
-                f"about {duration(seconds * rest)}; --prove-limit SECONDS allows it"
+                f"about {duration(total)}; --prove-limit SECONDS allows it"
             )
     producible, others = (
         replace(verdict, failures=walk.list_failures(flag)) for flag, verdict in walk.verdicts.items()

@@ -118,7 +118,7 @@ def judge(path, layer):
         if f"{layer}_backward" not in learned:
             return [f"{path}: there is no function {layer}_backward in it"], 1
         return compare(learned[f"{layer}_backward"], layer)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [complaint(path, error)], 1
 
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from scratchformer.run_folder import RunError
 
+MOST = np.iinfo(np.uint16).max          # answers that a table can number
+
 
 class History(Sequence):
     """A history whose tokens are chosen when the rule looks at them: the first look gives token 0.
@@ -76,10 +78,13 @@ class RuleTable:
         return table.ravel()
 
     def number(self, answer):
-        """The number of an answer; RunError if it is none in this vocabulary."""
+        """The number of an answer; RunError if it is none in this vocabulary, or one too many."""
         if not self.ids.keys() >= set(answer):
             raise RunError(f"--prove: the rule answers {answer}, which is not in the vocabulary of the run")
-        return self.answers.setdefault(tuple(sorted(answer, key=self.ids.get)), len(self.answers))
+        number = self.answers.setdefault(tuple(sorted(answer, key=self.ids.get)), len(self.answers))
+        if number > MOST:
+            raise RunError(f"--prove: the rule has more than {MOST:,} different answers, too many to number")
+        return number
 
     @property
     def allowed(self):

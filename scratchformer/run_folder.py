@@ -59,6 +59,12 @@ class Run:
 
     # what is stored
 
+    def forget(self):
+        """Drop what was read from the folder or computed from it: it is about to change."""
+        for name in ("steps", "history"):
+            self.__dict__.pop(name, None)
+        self.held_out_cache.cache_clear()
+
     def start(self):
         """Make the folder ready for a new run: an older run's snapshots go, then its config."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)

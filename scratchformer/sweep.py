@@ -9,13 +9,11 @@ gives back arrays, so its worker may be on another machine; all files are writte
 
 import dataclasses
 import io
-import multiprocessing
 import os
-import signal
 import time
 import zipfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import as_completed
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,13 +21,13 @@ import numpy as np
 
 from scratchformer.config import to_toml
 from scratchformer.data import allowed_next
-from scratchformer.judge import count_wrong
+from scratchformer.errors import Diverged, RunError
+from scratchformer.files import write_atomically
+from scratchformer.judge import LEARNED, count_wrong
 from scratchformer.model import forward, parameter_shapes, unflatten
-from scratchformer.run_folder import RunError, write_atomically
+from scratchformer.pool import can_fork, count_cores, process_pool
 from scratchformer.sweep_report import count_learned, make_table
-from scratchformer.train import HISTORY_COLUMNS, Diverged, prepare, train
-
-LEARNED = 0.01                          # the rule error at which, or below, a rule counts as learned
+from scratchformer.train import HISTORY_COLUMNS, prepare, train
 
 
 class Result(NamedTuple):
@@ -46,8 +44,9 @@ class Result(NamedTuple):
 
     @property
     def rule_error(self):
-        """Share of constrained positions of all held-out windows that are wrong; nan if it failed."""
-        return np.nan if self.note else self.wrong / max(self.constrained, 1)
+        """Share of constrained positions of all held-out windows that are wrong; nan if it failed, or if
+        there are none."""
+        return self.wrong / self.constrained if self.constrained and not self.note else np.nan
 
     @property
     def learned(self):
@@ -60,7 +59,8 @@ class Result(NamedTuple):
         windows) is at most 1%, and stays so; None if there is none or the training failed."""
         above = np.flatnonzero(self.column("rule_error") > LEARNED)
         first = above[-1] + 1 if len(above) else 0
-        return None if self.note or first == len(self.history) else int(self.column("step")[first])
+        none = self.note or not self.constrained or first == len(self.history)
+        return None if none else int(self.column("step")[first])
 
     def column(self, name):
         """One of HISTORY_COLUMNS: (E,)."""
@@ -170,26 +170,11 @@ def take(future, seed):
         return Result(seed, np.zeros(0), np.zeros((0, len(HISTORY_COLUMNS))), 0, 0, np.nan, np.nan, reason)
 
 
-@contextmanager
 def local_pool(config, jobs):
-    """Processes of this machine for so many jobs, one a core at most; they end if we are interrupted.
-
-    Where a copy by fork is safe (Linux, and no second thread here) it has the compiled code already.
-    """
+    """Processes for so many jobs, one a core at most; forks have the compiled code already."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # for workers that start from nothing
     compile_all(config)
-    tasks = Path("/proc/self/task")
-    forked = tasks.is_dir() and len(os.listdir(tasks)) == 1
-    context = multiprocessing.get_context("fork" if forked else "spawn")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(cores, jobs), context, ignore_interrupts) as pool:
-        try:
-            yield pool
-        except KeyboardInterrupt:
-            for worker in set(multiprocessing.active_children()) - others:
-                worker.terminate()
-            raise
+    return process_pool(min(count_cores(), jobs), "fork" if can_fork() else "spawn")
 
 
 def compile_all(config):
@@ -200,11 +185,6 @@ def compile_all(config):
     )
     training = dataclasses.replace(config.training, steps=1, warmup_steps=0)
     train_seed(dataclasses.replace(config, data=data, training=training), 0)
-
-
-def ignore_interrupts():
-    """In a worker: Ctrl-C is for its parent to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # what is stored

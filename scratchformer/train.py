@@ -8,6 +8,7 @@ import numpy as np
 from scratchformer.adam import adam_update
 from scratchformer.config import Model
 from scratchformer.data import make_data
+from scratchformer.errors import Diverged
 from scratchformer.jit import compile_in_child, jit
 from scratchformer.judge import Judge
 from scratchformer.model import (
@@ -19,10 +20,6 @@ from scratchformer.model import (
     unflatten,
 )
 from scratchformer.names import ACTIVATION_NAMES
-
-
-class Diverged(Exception):
-    """A parameter is no longer finite."""
 
 
 class State(NamedTuple):
@@ -83,7 +80,7 @@ def train(config, data, judge, state, on_checkpoint):
     """Train from `state` to the last step; yields the State after every stretch of steps.
 
     `on_checkpoint(state)` is called at the steps that `is_checkpoint` names.
-    Raises Diverged when a parameter is not finite; the last checkpoint is the last good one.
+    Raises Diverged when something is not finite; the last checkpoint is the last good one.
     """
     settings = config.training
     shapes = parameter_shapes(config.model, len(data.vocabulary))
@@ -100,6 +97,7 @@ def train(config, data, judge, state, on_checkpoint):
     )
     if state.step == 0:
         state = state._replace(history=[(0, *judge.measure(params))])
+        check_finite(state)
         on_checkpoint(state)
     wait()
     while state.step < settings.steps:
@@ -121,8 +119,17 @@ def train(config, data, judge, state, on_checkpoint):
             history = [*history, (stop, *judge.measure(params))]
         state = state._replace(step=stop, history=history)
         if is_checkpoint(stop, settings):
+            check_finite(state)
             on_checkpoint(state)
         yield state
+
+
+def check_finite(state):
+    """Diverged if Adam's means or what was measured last are not finite."""
+    values = {"m": state.m, "v": state.v} | dict(zip(HISTORY_COLUMNS, state.history[-1], strict=True))
+    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if bad:
+        raise Diverged(f"by step {state.step}: not finite any more: {', '.join(bad)}")
 
 
 def compile_backward(dtype):

@@ -31,6 +31,27 @@ def test_extends_keeps_what_is_not_given():
     assert robust.training.schedule == "cosine"
 
 
+def test_extends_is_relative_to_the_file_that_says_it(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    files = {
+        "a.toml": "extends = 'sub/b.toml'", "sub/b.toml": "extends = '../c.toml'\n[model]\nn_embd = 5",
+        "c.toml": "extends = 'default'\n[training]\nsteps = 77", "sub/c.toml": "[training]\nsteps = 3",
+        "sub/d.toml": "extends = 'my.py:f'", "sub/my.py": "def f(history):\n    return {1}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path / "sub")
+    for name in ("../a.toml", str(tmp_path / "a.toml")):
+        config = load_config(name)
+        assert (config.model.n_embd, config.training.steps) == (5, 77)
+    monkeypatch.chdir(tmp_path)
+    assert load_config("a.toml").training.steps == 77
+    assert load_config("sub/d.toml").data.rule == f"{tmp_path}/sub/my.py:f"
+    (tmp_path / "c.toml").write_text("extends = 'sub/b.toml'")
+    with pytest.raises(ConfigError, match="^sub/b.toml: extends itself by way of a.toml, sub/b.toml, c.toml"):
+        load_config("a.toml")
+
+
 def test_all_mistakes_at_once(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("""

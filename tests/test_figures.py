@@ -200,7 +200,7 @@ def test_draws_every_model(odd_run, name, step, tmp_path):
 def test_same_bytes_in_parallel_and_in_turn(run, tmp_path, format, monkeypatch):
     files = []
     for folder, parallel in (("a", True), ("b", False)):
-        monkeypatch.setattr("figures.pool.can_fork", lambda parallel=parallel: parallel)
+        monkeypatch.setattr("scratchformer.pool.can_fork", lambda parallel=parallel: parallel)
         times = draw_all(run, 4, FIRST_SIX[4:], tmp_path / folder, format, 50)
         assert list(times) == FIRST_SIX[4:]
         files.append([(tmp_path / folder / f"{name}.{format}").read_bytes() for name in FIRST_SIX[4:]])

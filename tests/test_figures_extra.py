@@ -7,6 +7,7 @@ from conftest import check_texts
 from matplotlib.colors import to_rgba
 from PIL import Image
 
+from figures import qk
 from figures.catalogue import figure_module, figure_names
 from figures.draw import draw_figure, make_figure
 from figures.extended.f08_qkv_transforms_extended import token_shares
@@ -78,6 +79,14 @@ def test_pair_scores_are_products_of_queries_and_keys(odd_run):
     there = (s < t) | (s == t) & (a == b)
     np.testing.assert_array_equal(np.isfinite(scores), there)
     np.testing.assert_allclose(scores[there], expected[there], rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+def test_pair_scores_take_little_memory(tiny_run, monkeypatch):
+    sizes, forward = [], qk.forward
+    monkeypatch.setattr(qk, "forward", lambda params, tokens, *rest: (
+        sizes.append(len(tokens)), forward(params, tokens, *rest))[1])
+    pair_scores(tiny_run, 20)
+    assert sizes == [12 * 3] * 12               # all keys at 3 bits of the position, a query at a time
 
 
 @pytest.mark.parametrize("step", [0, 20])

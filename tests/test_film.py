@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from figures import film, pool
+from figures import film
 from figures.draw import make_figure
 from figures.encode import choose_palette, gif_frame, gif_header, quantize, require_ffmpeg
 from figures.film import Film, draw_films, film_names, left_out
@@ -20,6 +20,7 @@ from figures.qk import pair_scores
 from figures.scenes import Points, held_box, shorten
 from figures.snapshots import take_snapshots
 from figures.style import RC, K, Q, V
+from scratchformer import pool
 from scratchformer.run_folder import RunError
 
 NAMES = [
@@ -256,3 +257,9 @@ def test_labels_stay_within_the_axes():
     marks.move(np.array([[0.5, 0.5], [0.5, 0.5], [0.9, 0.9]]))
     assert marks.texts.texts == ["long label,long label", "x"]
     assert shorten(list("0123456")) == "0,1,…,6"
+
+
+def test_a_supplementary_figure_is_filmed_into_its_folder(tiny_run, tmp_path):
+    name = "supplementary/09_qk_full_heatmap"
+    draw_films(tiny_run, tiny_run.steps[:2], [name], tmp_path)
+    assert [path.name for path in (tmp_path / "supplementary").iterdir()] == ["09_qk_full_heatmap.gif"]

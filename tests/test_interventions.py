@@ -230,6 +230,18 @@ def test_several_interventions_act_at_once(copier):
     assert both.touched[0][0] == both.windows * 10 and len(both.touched) == 2
 
 
+@pytest.mark.parametrize(("route", "end"), [("skip_attention", "resid_mid"), ("skip_ffn", "resid_post")])
+def test_routes_act_before_edits_of_their_ends(tiny_run, route, end):
+    tokens, params = tiny_run.held_out_tokens[:5].copy(), tiny_run.params(20)
+    cut, early = (route, np.ones(1, bool), 0.0), (end, (np.arange(8) < 4)[:, None], 3.0)
+    caches = [forward_edited(params, tokens, edits) for edits in ([cut, early], [early, cut])]
+    alone = getattr(forward_edited(params, tokens, [cut]), end)
+    for cache in caches:
+        assert (getattr(cache, end)[:, :4] == 3).all()
+        np.testing.assert_array_equal(getattr(cache, end)[:, 4:], alone[:, 4:])
+    np.testing.assert_array_equal(caches[0].logits, caches[1].logits)
+
+
 def test_ablation_of_some_windows(tiny_run):
     one = parse_intervention("ffn_out=mean", tiny_run)
     result = ablate(tiny_run, 20, [one], windows=10)

@@ -1,6 +1,7 @@
 import itertools
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,6 +116,16 @@ def test_rules_that_cannot_be_tabled():
         RuleTable(lambda history: {9}, VOCABULARY).read(2, ())
     with pytest.raises(RunError, match="what no Sequence answers: .*copy"):
         RuleTable(lambda history: history.copy(), VOCABULARY).read(2, ())
+
+
+def test_more_answers_than_a_table_can_number():
+    vocabulary = tuple(range(17))
+    table = RuleTable(lambda history: {16}, vocabulary)
+    for n in range(1, 2**16):                           # every set of the first 16 tokens
+        assert table.number({token for token in range(16) if n >> token & 1}) == n
+    assert table.number({15, 0}) == 2**15 + 1                   # met before
+    with pytest.raises(RunError, match="^--prove: the rule has more than 65,535 different answers[^\n]*$"):
+        table.read(1, ())
 
 
 def grid(params, use_residual):
@@ -320,12 +331,27 @@ def test_a_rule_that_never_speaks(tmp_path):
 
 def test_what_would_take_too_long_is_refused(tmp_path, monkeypatch):
     run = train_run(tmp_path / "run", *SMALL)
-    seconds = itertools.count()
-    monkeypatch.setattr(proving.time, "process_time", lambda: next(seconds))        # each length takes 1 s
+    seconds = itertools.count()                 # each length takes 1 s, and so does what lies between two
+    monkeypatch.setattr(proving, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
     message = "contexts of up to 4 tokens, about 2.6 min; --prove-limit SECONDS allows it"
     with pytest.raises(RunError, match=re.escape(message)):
-        prove(run, 5, limit_seconds=154)                                # 5 + 25 + 125 times as long
-    assert prove(run, 5, limit_seconds=155).any.total
+        prove(run, 5, limit_seconds=156)                # 2 s, then 5 + 25 + 125 times as long as the last 1 s
+    seconds = itertools.count()
+    assert prove(run, 5, limit_seconds=157).any.total
+
+
+def test_the_limit_counts_what_is_spent_but_refuses_nothing_that_is_done(tmp_path, monkeypatch):
+    run = train_run(tmp_path / "run", *SMALL)
+    for times, limit in (([0, 9, 9.1, 9.1, 9.2, 9.2, 9.6], 11.5), ([0, 0, 0.1, 0.1, 0.2, 0.2, 0.6], 2.5)):
+        # 0.4 s for contexts of 3 tokens, so 2 s for those of 4, which then take 50
+        for allowed in (limit - 0.1, limit + 0.2):
+            clock = iter([*times, times[-1], times[-1] + 50, times[-1] + 50])
+            monkeypatch.setattr(proving, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+            if allowed < limit:
+                with pytest.raises(RunError, match=f"about {duration(times[-1] + 2)};"):
+                    prove(run, 5, limit_seconds=allowed)
+            else:
+                assert prove(run, 5, limit_seconds=allowed).seconds == times[-1] + 50
 
 
 def test_durations():

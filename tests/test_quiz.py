@@ -107,6 +107,8 @@ def test_no_hint_for_what_is_right(tmp_path):
     ("def softmax_backward(dp, p):\n    pass\n", ": TypeError: softmax_backward() takes 2"),
     ("def softmax_backwards(dp, p, dx):\n    pass\n", ": there is no function softmax_backward in it"),
     ("raise ValueError('two\\nlines')\n", ":1: ValueError: two lines"),
+    ("import sys\nsys.exit()\n", ":2: SystemExit: "),
+    ("def softmax_backward(dp, p, dx):\n    exit(0)\n", ":2: SystemExit: 0"),
 ])
 def test_mistakes_are_told_in_one_line(text, complaint, tmp_path):
     path = tmp_path / "softmax.py"

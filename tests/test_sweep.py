@@ -367,6 +367,7 @@ def test_texts_keep_apart(tmp_path, monkeypatch):
 @pytest.mark.parametrize("arguments, message", [
     (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "no --seed"),
     (["--compare", "plus_last_even"], "--compare goes with --seeds"),
+    (["--seeds", "2", "--retrain", "--step", "7"], "--seeds does not go with --retrain, --step"),
 ])
 def test_wrong_arguments(tmp_path, arguments, message):
     done = run_cli("plus_last_even", *arguments, "--out", tmp_path)

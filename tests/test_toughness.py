@@ -16,7 +16,7 @@ import pytest
 from conftest import REPO, TINY, run_cli
 from test_fuzz import call
 
-from scratchformer.files import is_alive, sweep
+from scratchformer.files import is_alive, remove_leftovers
 
 SETTINGS = [part for override in TINY for part in ("--set", override)]
 NAME = "plus_last_even"
@@ -311,7 +311,8 @@ def test_ctrl_c(at, copy):
     os.killpg(process.pid, signal.SIGINT)               # as a terminal does: to the workers as well
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130, stderr
-    assert stderr == f"run.py: interrupted; python run.py {NAME} --resume goes on from the last snapshot\n"
+    message = "run.py: interrupted; training: the same command with --resume goes on from where it was\n"
+    assert stderr == message
     assert kill9.contents(copy) and not kill9.leftovers(copy)
     if at != "training":
         now = files(copy / NAME)
@@ -368,7 +369,7 @@ def test_what_the_dead_left_is_swept(tmp_path):
              "a.png", ".lock", f".a.{10**30}.tmp"]
     for name in names:
         (tmp_path / "plots" / name).write_text("")
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(names[2:])
 
 

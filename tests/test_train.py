@@ -6,7 +6,8 @@ from scratchformer.config import load_config
 from scratchformer.data import allowed_next
 from scratchformer.judge import Judge, count_wrong
 from scratchformer.model import backward, backward_pass, forward
-from scratchformer.train import Diverged, compile_backward, learning_rates, prepare, train
+from scratchformer.errors import Diverged
+from scratchformer.train import compile_backward, learning_rates, prepare, train
 
 
 def snapshots(run):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from figures.style import INK, K, PALE, Q, WRONG, panel, title
-from scratchformer.sweep import LEARNED
+from scratchformer.judge import LEARNED
 
 SIZE = (10, 8.7)
 LOW, HIGH = 0.1, 0.9                    # of the seeds lie between the edges of the band

@@ -1,0 +1,39 @@
+"""What commands share: training a run once and again, and what is said of it."""
+
+import numpy as np
+from conftest import SHORT, run_cli
+
+from scratchformer.config import load_config
+from scratchformer.job import train
+from scratchformer.run_folder import Run
+
+
+def test_training_a_run_again_gives_the_same(tmp_path):
+    run = Run(tmp_path / "run", load_config("plus_last_even", SHORT))
+    assert train(run) > 0
+    first, history = run.params(4), run.history
+    held_out = run.held_out(4)
+    assert train(run) is None
+    assert train(run, retrain=True) > 0
+    for one, other in zip(first, run.params(4), strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(history["train_loss"], run.history["train_loss"])
+    assert run.held_out(4) == held_out
+
+
+def test_the_loss_is_that_of_the_step(tmp_path):
+    settings = [f"--set={entry}" for entry in (*SHORT, "training.eval_every=4")]
+    done = run_cli("plus_last_even", *settings, "--step", "2", "--figure", "3", "--out", tmp_path)
+    run = Run.open(tmp_path / "plus_last_even")
+    windows = run.judge.train_windows
+    loss = float(run.forward(2, windows[:, :-1], windows[:, 1:]).loss)
+    assert f"loss at step 2: {loss:.4f} train (sample)" in done.stdout
+    assert loss not in run.history["train_loss"]
+
+
+def test_no_verdict_where_the_rule_says_nothing(tmp_path):
+    settings = [f"--set={entry}" for entry in (*SHORT, "training.warmup_steps=0", "model.block_size=3")]
+    done = run_cli("recall_three_back", *settings, "--figure", "3", "--out", tmp_path)
+    assert done.returncode == 0 and "no verdict: the rule constrains no position" in done.stdout, done.stderr
+    done = run_cli("recall_three_back", *settings, "--seeds", "2", "--out", tmp_path, "--dpi", "30")
+    assert done.returncode == 0 and "0 of 2 seeds learned the rule" in done.stdout, done.stderr
