@@ -6,8 +6,8 @@ import time
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
-from scratchformer.arguments import parse
-from scratchformer.errors import ConfigError, Diverged, RunError
+from scratchformer.commands.arguments import parse
+from scratchformer.system.errors import ConfigError, Diverged, RunError
 
 
 def main(argv=None):
@@ -19,7 +19,7 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")   # where it can't show a sign, say which it is
     try:
-        from scratchformer.config import load_config
+        from scratchformer.run.config import load_config
 
         if args.list:
             code = list_configs()
@@ -61,7 +61,7 @@ def check_against_files(args):
     args.all_figures = not args.figure
     args.figure = pick_figures(args.figure)
     if args.format == "mp4":
-        from figures.encode import require_ffmpeg
+        from scratchformer.figures.encode import require_ffmpeg
 
         require_ffmpeg()
 
@@ -81,7 +81,7 @@ def pick_command(args):
 
 def fail(message, code):
     """Say what went wrong on stderr, where the line of progress may be; return the exit code."""
-    from scratchformer.progress import Progress
+    from scratchformer.system.progress import Progress
 
     Progress().clear()
     print(f"run.py: {message}", file=sys.stderr)
@@ -90,7 +90,7 @@ def fail(message, code):
 
 def list_configs():
     """Print the configs with one line each."""
-    from scratchformer.config import config_names, load_config
+    from scratchformer.run.config import config_names, load_config
 
     for name in config_names():
         print(f"{name:<24}{load_config(name).description}")
@@ -99,7 +99,7 @@ def list_configs():
 
 def take_quiz(args):
     """Hand out a quiz, or judge what the learner made of it: 1 if it is wrong."""
-    from scratchformer.quiz import quiz
+    from scratchformer.tools.quiz.quiz import quiz
 
     text, code = quiz(args.quiz, hint=args.hint)
     print(text)
@@ -108,10 +108,10 @@ def take_quiz(args):
 
 def check_gradients(config):
     """Check every gradient of the config's untrained model on one window: 0 if all are right, else 1."""
-    from scratchformer.gradcheck import gradcheck, report
-    from scratchformer.model import parameter_shapes, unflatten
-    from scratchformer.progress import Progress
-    from scratchformer.train import prepare
+    from scratchformer.engine.gradcheck import gradcheck, report
+    from scratchformer.engine.model import parameter_shapes, unflatten
+    from scratchformer.run.train import prepare
+    from scratchformer.system.progress import Progress
 
     progress = Progress()
     data, _, state = prepare(config)
@@ -128,10 +128,10 @@ def check_gradients(config):
 
 def train_seeds(args, config, other):
     """Train many seeds of a config, and of another if given; draw and report what they have in common."""
-    from figures.seeds.draw import draw_compare, draw_seeds
-    from scratchformer.progress import Progress
-    from scratchformer.sweep import sweep
-    from scratchformer.sweep_report import compare, report
+    from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
+    from scratchformer.system.progress import Progress
+    from scratchformer.tools.seeds.report import compare, report
+    from scratchformer.tools.seeds.sweep import sweep
 
     progress = Progress()
     studies = []
@@ -150,11 +150,11 @@ def train_seeds(args, config, other):
 def with_run(args, config, command):
     """Train the run, or find it trained; then `command(args, run, step, seconds)`, which returns the exit
     code. seconds: what training took, None if it was done before"""
-    from scratchformer.explain import check, check_name
-    from scratchformer.interventions import parse_intervention
-    from scratchformer.job import check_step, find_run, train
-    from scratchformer.names import ACTIVATION_NAMES
-    from scratchformer.run_folder import Run
+    from scratchformer.engine.names import ACTIVATION_NAMES
+    from scratchformer.run.folder import Run
+    from scratchformer.run.job import check_step, find_run, train
+    from scratchformer.tools.causal.interventions import parse_intervention
+    from scratchformer.tools.explain.explain import check, check_name
 
     folder = Path(args.out) / config.name
     if args.visualize:
@@ -181,8 +181,8 @@ def plots_folder(args, run, step):
 
 def draw(args, run, step, seconds):
     """The main job: draw figures and, where all are, their captions; report."""
-    from figures.draw import draw_all
-    from scratchformer.job import summarize
+    from scratchformer.figures.draw import draw_all
+    from scratchformer.run.job import summarize
 
     plots = plots_folder(args, run, step)
     start = time.perf_counter()
@@ -193,8 +193,8 @@ def draw(args, run, step, seconds):
 
 def draw_films(args, run, step, seconds):
     """Draw films and report what each took."""
-    from figures import film
-    from scratchformer.progress import Progress
+    from scratchformer.figures import film
+    from scratchformer.system.progress import Progress
 
     films = film.film_names() if args.all_figures else args.figure
     if args.video_qkv:
@@ -222,7 +222,7 @@ def explain(args, run, step, seconds):
     """Print the forward pass of an input, or one entry of it, or stop there in the debugger."""
     from shutil import get_terminal_size
 
-    from scratchformer import explain
+    from scratchformer.tools.explain import explain
 
     if args.pdb:
         explain.stop_in_debugger(run, step, args.explain, args.name)
@@ -235,10 +235,10 @@ def explain(args, run, step, seconds):
 
 def prove(args, run, step, seconds):
     """Judge the model after every context there is: 0 if it is always right where it can come to be."""
-    from scratchformer.progress import Progress
-    from scratchformer.proof import failures_text, report
-    from scratchformer.prove import prove
-    from scratchformer.run_folder import write_atomically
+    from scratchformer.run.folder import write_atomically
+    from scratchformer.system.progress import Progress
+    from scratchformer.tools.prove.prove import prove
+    from scratchformer.tools.prove.verdict import failures_text, report
 
     progress = Progress()
     proof = prove(run, step, args.prove_limit, progress.show)
@@ -252,7 +252,7 @@ def prove(args, run, step, seconds):
 
 def ablate(args, run, step, seconds):
     """Print what interventions, all at once, do to the answers."""
-    from scratchformer import interventions
+    from scratchformer.tools.causal import interventions
 
     print(interventions.report(interventions.ablate(run, step, args.ablate)))
     return 0
@@ -260,8 +260,8 @@ def ablate(args, run, step, seconds):
 
 def draw_causal(args, run, step, seconds):
     """Draw the figures of causal evidence and print where they are."""
-    from figures.causal import NAMES
-    from figures.draw import draw_all
+    from scratchformer.figures.causal import NAMES
+    from scratchformer.figures.draw import draw_all
 
     plots = plots_folder(args, run, step)
     draw_all(run, step, list(NAMES), plots, args.format, args.dpi)
@@ -271,7 +271,7 @@ def draw_causal(args, run, step, seconds):
 
 def pick_figures(numbers):
     """The figures of those numbers or names, all without any; RunError where there is none."""
-    from figures.catalogue import figure_names
+    from scratchformer.figures.catalogue import figure_names
     names = figure_names()
     if not numbers:
         return names

@@ -21,12 +21,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too s
 from PIL import Image  # noqa: E402
 from walkthrough_numbers import numbers  # noqa: E402
 
-from figures.catalogue import figure_names  # noqa: E402
-from figures.draw import draw_all  # noqa: E402
-from figures.film import draw_films, film_names  # noqa: E402
-from scratchformer import job  # noqa: E402
-from scratchformer.config import load_config  # noqa: E402
-from scratchformer.run_folder import Run, write_atomically  # noqa: E402
+from scratchformer.figures.catalogue import figure_names  # noqa: E402
+from scratchformer.figures.draw import draw_all  # noqa: E402
+from scratchformer.figures.film import draw_films, film_names  # noqa: E402
+from scratchformer.run import job  # noqa: E402
+from scratchformer.run.config import load_config  # noqa: E402
+from scratchformer.run.folder import Run, write_atomically  # noqa: E402
 
 CONFIG = "plus_last_even"
 TEXTS = [REPO / "docs" / "walkthrough.md", REPO / "README.md"]

@@ -2,25 +2,25 @@
 
 import numpy as np
 
-from figures import cells, demos, landscapes, planes, qk
-from figures import f04_generated_sequences as f04
-from figures import f05_token_embeddings as f05
-from figures import f06_embedding_scatter as f06
-from figures import f07_output_probs_embed as f07
-from figures import f10_qk_space_focus as f10
-from figures import f11_probability_heatmap_with_values as f11
-from figures import f12_sequence_embeddings as f12
-from figures import f13_qk_attention as f13
-from figures import f14_value_output as f14
-from figures import f15_residuals as f15
-from figures.sequences import row_labels
-from figures.style import family
-from figures.supplementary import f07_qkv_overview as s07
-from figures.supplementary import f09_qk_full_heatmap as s09
-from figures.supplementary import f14_attention_matrix as s14
-from scratchformer.data import parse_tokens
-from scratchformer.judge import lands_right
-from scratchformer.prove import prove
+from scratchformer.figures import cells, demos, landscapes, planes, qk
+from scratchformer.figures import f04_generated_sequences as f04
+from scratchformer.figures import f05_token_embeddings as f05
+from scratchformer.figures import f06_embedding_scatter as f06
+from scratchformer.figures import f07_output_probs_embed as f07
+from scratchformer.figures import f10_qk_space_focus as f10
+from scratchformer.figures import f11_probability_heatmap_with_values as f11
+from scratchformer.figures import f12_sequence_embeddings as f12
+from scratchformer.figures import f13_qk_attention as f13
+from scratchformer.figures import f14_value_output as f14
+from scratchformer.figures import f15_residuals as f15
+from scratchformer.figures.sequences import row_labels
+from scratchformer.figures.style import family
+from scratchformer.figures.supplementary import f07_qkv_overview as s07
+from scratchformer.figures.supplementary import f09_qk_full_heatmap as s09
+from scratchformer.figures.supplementary import f14_attention_matrix as s14
+from scratchformer.run.data import parse_tokens
+from scratchformer.run.judge import lands_right
+from scratchformer.tools.prove.prove import prove
 
 STEPS = {"early": 2000, "middle": 4000, "late": 6000}   # of training, at which the text looks
 STRANDED = "2 1 1 1 1 +"                                # a context after which the model is wrong

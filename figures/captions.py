@@ -2,8 +2,8 @@
 
 import re
 
-from figures.catalogue import figure_module, figure_names
-from scratchformer.judge import LEARNED
+from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.run.judge import LEARNED
 
 CAPITALS = {"qk": "QK", "qkv": "QKV"}
 

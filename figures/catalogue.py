@@ -24,4 +24,4 @@ def figure_names():
 def figure_module(name):
     """The module that draws the figure of that name."""
     folder, _, stem = name.rpartition("/")
-    return importlib.import_module(".".join(filter(None, ["figures", folder, f"f{stem}"])))
+    return importlib.import_module(".".join(filter(None, ["scratchformer.figures", folder, f"f{stem}"])))

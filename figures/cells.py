@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.patches import Patch
 
-from figures.labels import add_labels
-from figures.style import CORRECT, INK, OPEN, VERDICTS, WRONG
-from scratchformer.data import judge_sequence
+from scratchformer.figures.labels import add_labels
+from scratchformer.figures.style import CORRECT, INK, OPEN, VERDICTS, WRONG
+from scratchformer.run.data import judge_sequence
 
 MARKS = {1: "✓", 0: "✗"}
 

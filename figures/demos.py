@@ -4,9 +4,9 @@ from collections import namedtuple
 
 import numpy as np
 
-from figures.labels import at_position
-from figures.sequences import MARKS, demo_caches, row_labels, verdicts
-from scratchformer.data import allowed_next
+from scratchformer.figures.labels import at_position
+from scratchformer.figures.sequences import MARKS, demo_caches, row_labels, verdicts
+from scratchformer.run.data import allowed_next
 
 Demo = namedtuple("Demo", "cache labels allowed state where")
 

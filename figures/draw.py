@@ -7,11 +7,11 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from figures.captions import captions as all_captions
-from figures.catalogue import figure_module
-from figures.style import RC
-from scratchformer import pool
-from scratchformer.run_folder import write_atomically
+from scratchformer.figures.captions import captions as all_captions
+from scratchformer.figures.catalogue import figure_module
+from scratchformer.figures.style import RC
+from scratchformer.run.folder import write_atomically
+from scratchformer.system import pool
 
 NO_DATES = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 

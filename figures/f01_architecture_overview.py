@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from figures.style import GREY, INK, K, Q, V, panel, title
-from figures.words import counted, listed
-from scratchformer.names import PARAMETER_NAMES, TABLE
+from scratchformer.engine.names import PARAMETER_NAMES, TABLE
+from scratchformer.figures.style import GREY, INK, K, Q, V, panel, title
+from scratchformer.figures.words import counted, listed
 
 SIZE = (10, 10.5)                               # all places below are in inches
 STREAM, TRUNK = "#7b4fa3", 1.5                  # colour and x of the residual stream

@@ -4,9 +4,9 @@ import textwrap
 
 import numpy as np
 
-from figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
-from figures.words import counted, listed
-from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
+from scratchformer.figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
+from scratchformer.figures.words import counted, listed
+from scratchformer.run.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
 SIZE = (10, 5.6)
 GENERATED = "#7a3f8f"

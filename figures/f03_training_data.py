@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from figures.cells import count, draw_cells, judge, share, verdict_legend
-from figures.style import panel, title
-from figures.words import code, counted
+from scratchformer.figures.cells import count, draw_cells, judge, share, verdict_legend
+from scratchformer.figures.style import panel, title
+from scratchformer.figures.words import code, counted
 
 SIZE = (10, 4.1)
 SHOWN = 6

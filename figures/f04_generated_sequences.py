@@ -1,7 +1,7 @@
 """Sequences sampled from the model before training and after: whether it can follow the rule unaided."""
 
-from figures.cells import count, draw_cells, judge, share, verdict_legend
-from figures.style import panel, title
+from scratchformer.figures.cells import count, draw_cells, judge, share, verdict_legend
+from scratchformer.figures.style import panel, title
 
 SIZE = (10, 6.7)
 SHOWN, LENGTH = 6, 40

@@ -1,8 +1,8 @@
 """The embeddings: what the model knows of a token and of a position before it computes anything."""
 
-from figures.planes import group_distances, position_plane, sum_plane, token_plane
-from figures.style import family_legend, heatmap, panel, position_colors, title, token_colors
-from figures.words import counted, listed
+from scratchformer.figures.planes import group_distances, position_plane, sum_plane, token_plane
+from scratchformer.figures.style import family_legend, heatmap, panel, position_colors, title, token_colors
+from scratchformer.figures.words import counted, listed
 
 SIZE = (10, 8.2)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from figures.labels import at_position
-from figures.planes import position_plane, sum_plane, token_plane
-from figures.style import family_legend, panel, title
-from figures.words import code, counted
+from scratchformer.figures.labels import at_position
+from scratchformer.figures.planes import position_plane, sum_plane, token_plane
+from scratchformer.figures.style import family_legend, panel, title
+from scratchformer.figures.words import code, counted
 
 SIZE = (10, 14)
 

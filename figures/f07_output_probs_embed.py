@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from figures.labels import copy_labels
-from figures.landscapes import halo_labels, landscape_panels, landscapes, square_box
-from figures.planes import label_tokens
-from figures.style import FAMILIES, family, family_legend, inches, title, token_colors
-from figures.words import code, counted, listed
+from scratchformer.figures.labels import copy_labels
+from scratchformer.figures.landscapes import halo_labels, landscape_panels, landscapes, square_box
+from scratchformer.figures.planes import label_tokens
+from scratchformer.figures.style import FAMILIES, family, family_legend, inches, title, token_colors
+from scratchformer.figures.words import code, counted, listed
 
 SIZE = (10, 9)
 AROUND = 0.25                                           # the plane around the embeddings, in their widths

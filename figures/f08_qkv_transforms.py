@@ -2,8 +2,8 @@
 
 from matplotlib.colors import to_rgb
 
-from figures.qk import describe_distances, family_distances, head_shown, pair_plane
-from figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
+from scratchformer.figures.qk import describe_distances, family_distances, head_shown, pair_plane
+from scratchformer.figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
 
 SIZE = (10, 7.8)
 

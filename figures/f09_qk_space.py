@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from figures.insets import border, enlarge
-from figures.labels import at_position
-from figures.planes import scatter_tokens
-from figures.qk import (
+from scratchformer.figures.insets import border, enlarge
+from scratchformer.figures.labels import at_position
+from scratchformer.figures.planes import scatter_tokens
+from scratchformer.figures.qk import (
     attention_shares, describe_shares, evenly, head_shown, label_pairs, legend, mark_origin, qk_plane,
 )
-from figures.style import K, Q, panel, set_plane, title
-from figures.words import counted, listed
+from scratchformer.figures.style import K, Q, panel, set_plane, title
+from scratchformer.figures.words import counted, listed
 
 SIZE = (10, 10.2)
 

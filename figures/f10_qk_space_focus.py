@@ -3,14 +3,14 @@
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from figures.insets import border, enlarge
-from figures.labels import add_labels_beside, at_position
-from figures.planes import scatter_tokens
-from figures.qk import (
+from scratchformer.figures.insets import border, enlarge
+from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.figures.planes import scatter_tokens
+from scratchformer.figures.qk import (
     attention_shares, describe_shares, head_shown, label_pairs, legend, mark_origin, qk_plane,
 )
-from figures.style import GREY, INK, K, Q, inches, panel, set_plane, title
-from figures.words import code, counted, listed
+from scratchformer.figures.style import GREY, INK, K, Q, inches, panel, set_plane, title
+from scratchformer.figures.words import code, counted, listed
 
 SIZE = (10, 9.45)
 SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7d9af"])

@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.labels import add_labels_beside, at_position, copy_labels
-from figures.landscapes import halo_labels, landscape_panels, sample, stream_points
-from figures.style import CORRECT, GREY, INK, WRONG, inches, title, token_colors
-from figures.words import code, counted, sentence
-from scratchformer.judge import lands_right
+from scratchformer.figures.labels import add_labels_beside, at_position, copy_labels
+from scratchformer.figures.landscapes import halo_labels, landscape_panels, sample, stream_points
+from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, inches, title, token_colors
+from scratchformer.figures.words import code, counted, sentence
+from scratchformer.run.judge import lands_right
 
 SIZE = (10, 9)
 TYPICAL = {"marker": "o", "s": 14, "edgecolors": "white", "linewidths": 0.7, "zorder": 4}

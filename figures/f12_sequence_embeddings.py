@@ -4,14 +4,14 @@ import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from figures.f15_residuals import along
-from figures.sequences import backdrop, common_plane, flat, row_labels, verdicts
-from figures.labels import add_labels_beside, at_position
-from figures.planes import scatter_tokens
-from figures.style import (
+from scratchformer.figures.f15_residuals import along
+from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.figures.planes import scatter_tokens
+from scratchformer.figures.sequences import backdrop, common_plane, flat, row_labels, verdicts
+from scratchformer.figures.style import (
     GREY, INK, family, family_legend, heatmap, panel, position_colors, set_plane, title, token_colors,
 )
-from figures.words import code, counted, listed
+from scratchformer.figures.words import code, counted, listed
 
 SIZE = (12, 9.2)
 

@@ -3,15 +3,15 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.labels import add_labels_beside, at_position
-from figures.landscapes import halo_labels
-from figures.qk import evenly
-from figures.sequences import (
+from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.figures.landscapes import halo_labels
+from scratchformer.figures.qk import evenly
+from scratchformer.figures.sequences import (
     MARKS, ROWS, TALL, attention_map, backdrop, bar, causal, common_plane, demo_caches, flat, header, largest,
     legend, marker, rings, row_labels, show_plane, square_map, vector_map, verdicts,
 )
-from figures.style import INK, PALE, SIGNED, K, Q, panel, title
-from figures.words import counted, sentence
+from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, panel, title
+from scratchformer.figures.words import counted, sentence
 
 SIZE = (12, 10.4)
 

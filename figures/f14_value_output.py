@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from figures.sequences import (
+from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.figures.landscapes import halo_labels
+from scratchformer.figures.sequences import (
     MARKS, ROWS, TALL, attention_map, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend,
     marker, rings, row_labels, show_plane, vector_map, verdicts,
 )
-from figures.labels import add_labels_beside, at_position
-from figures.landscapes import halo_labels
-from figures.style import INK, PALE, V, panel, title
-from figures.words import counted, sentence
+from scratchformer.figures.style import INK, PALE, V, panel, title
+from scratchformer.figures.words import counted, sentence
 
 SIZE = (12, 10.4)
 MIXED = "#7a3f9d"

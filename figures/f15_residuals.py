@@ -3,14 +3,14 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.sequences import (
+from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.figures.planes import scatter_tokens
+from scratchformer.figures.sequences import (
     MARKS, ROWS, TALL, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend, marker,
     row_labels, show_plane, vector_map, verdicts,
 )
-from figures.labels import add_labels_beside, at_position
-from figures.planes import scatter_tokens
-from figures.style import FAMILIES, GREY, WRONG, family, panel, title, token_colors
-from figures.words import code, counted, listed
+from scratchformer.figures.style import FAMILIES, GREY, WRONG, family, panel, title, token_colors
+from scratchformer.figures.words import code, counted, listed
 
 SIZE = (12, 10.4)
 SIDE = 1.55                             # of a plane, in inches

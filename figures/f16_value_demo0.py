@@ -1,6 +1,6 @@
 """The first sequence on the landscapes of all next tokens."""
 
-from figures.value_demo import SIZE, demo_caption, draw_demo
+from scratchformer.figures.value_demo import SIZE, demo_caption, draw_demo
 
 __all__ = ["SIZE", "caption", "draw"]
 

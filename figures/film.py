@@ -20,15 +20,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from figures.catalogue import HERE, figure_module
-from figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
-from figures.scenes import STRIP, learning_strip
-from figures.snapshots import take_snapshots
-from figures.style import (
+from scratchformer.figures.catalogue import HERE, figure_module
+from scratchformer.figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
+from scratchformer.figures.scenes import STRIP, learning_strip
+from scratchformer.figures.snapshots import take_snapshots
+from scratchformer.figures.style import (
     CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
 )
-from scratchformer import pool
-from scratchformer.files import write_atomically
+from scratchformer.system import pool
+from scratchformer.system.files import write_atomically
 
 FOLDER = "learning_dynamics"
 WIDTH = 1200                    # pixels
@@ -53,7 +53,9 @@ def film_names():
 
 def film_module(name):
     """The module of the film of that name, or None if it is a figure's."""
-    return importlib.import_module(f"figures.{FOLDER}.f{name}") if name in film_names() else None
+    if name not in film_names():
+        return None
+    return importlib.import_module(f"scratchformer.figures.{FOLDER}.f{name}")
 
 
 def left_out(run, name):

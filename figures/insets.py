@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from figures.style import GREY, panel
+from scratchformer.figures.style import GREY, panel
 
 LINK = 20                                               # typographic points between members of one crowd
 CROWD = 12                                              # points that make one

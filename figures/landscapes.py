@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from figures.style import PROBABILITY, extent, inches, panel
+from scratchformer.figures.style import PROBABILITY, extent, inches, panel
 
 GRID = 120                      # points along each side of a landscape
 WINDOWS = 200                   # held-out windows whose points are drawn, at most

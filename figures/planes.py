@@ -4,8 +4,10 @@ from itertools import combinations
 
 import numpy as np
 
-from figures.labels import add_labels_beside, sharing
-from figures.style import FAMILIES, GREY, family, plane_of, position_colors, set_plane, token_colors
+from scratchformer.figures.labels import add_labels_beside, sharing
+from scratchformer.figures.style import (
+    FAMILIES, GREY, family, plane_of, position_colors, set_plane, token_colors,
+)
 
 
 def sums(params):

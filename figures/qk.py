@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from figures.labels import add_labels_beside, sharing
-from figures.planes import close_groups, group_distances, label_tokens, scatter_tokens
-from figures.style import FAMILIES, INK, family, plane_of, set_plane
-from scratchformer.model import forward
+from scratchformer.engine.model import forward
+from scratchformer.figures.labels import add_labels_beside, sharing
+from scratchformer.figures.planes import close_groups, group_distances, label_tokens, scatter_tokens
+from scratchformer.figures.style import FAMILIES, INK, family, plane_of, set_plane
 
 CROWD = 14               # labels that find room within 30 points of a place
 

@@ -10,10 +10,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Transform
 
-from figures.labels import add_labels, label_widths, outline_beside
-from figures.landscapes import HALO
-from figures.planes import close_groups
-from figures.style import FAMILIES, HELD_OUT, INK, WRONG, family, panel, principal_plane, set_plane, title
+from scratchformer.figures.labels import add_labels, label_widths, outline_beside
+from scratchformer.figures.landscapes import HALO
+from scratchformer.figures.planes import close_groups
+from scratchformer.figures.style import (
+    FAMILIES, HELD_OUT, INK, WRONG, family, panel, principal_plane, set_plane, title,
+)
 
 STRIP = 1.1                             # height of the learning curve under a film, in inches
 STAYS = "axes stay as they are: they hold 99% of all points over training, and all of the last snapshot"

@@ -3,12 +3,12 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.labels import at_position
-from figures.style import (
+from scratchformer.figures.labels import at_position
+from scratchformer.figures.style import (
     GREY, INK, PALE, PROBABILITY, SIGNED, inches, panel, plane_of, set_plane, ticks, write_cells,
 )
-from scratchformer.data import allowed_next
-from scratchformer.judge import lands_right
+from scratchformer.run.data import allowed_next
+from scratchformer.run.judge import lands_right
 
 ROWS = (6.95, 3.82, 0.69)               # lower edges of the rows of panels
 TALL = 2.15                             # their height

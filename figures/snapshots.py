@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.judge import count_wrong
-from scratchformer.run_folder import Run
+from scratchformer.run.folder import Run
+from scratchformer.run.judge import count_wrong
 
 
 class Snapshots(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgb
 from matplotlib.lines import Line2D
 
-from figures.labels import add_labels, label_widths
+from scratchformer.figures.labels import add_labels, label_widths
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 Q, K, V = "#1f6fb4", "#c8372d", "#2a8f4b"               # queries, keys, values

@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from figures.demos import follow, heading, missing, moved, outcome, values_in_stream
-from figures.f15_residuals import ARROWS
-from figures.landscapes import add_bar, explain, landscapes, square_box
-from figures.sequences import demo_caches, row_labels
-from figures.style import GREY, INK, panel, title
-from figures.value_strips import ANSWER, GAP, draw_strip
+from scratchformer.figures.demos import follow, heading, missing, moved, outcome, values_in_stream
+from scratchformer.figures.f15_residuals import ARROWS
+from scratchformer.figures.landscapes import add_bar, explain, landscapes, square_box
+from scratchformer.figures.sequences import demo_caches, row_labels
+from scratchformer.figures.style import GREY, INK, panel, title
+from scratchformer.figures.value_strips import ANSWER, GAP, draw_strip
 
 SIZE = (10, 12.35)
 MOST, A_BAND = 12, 6                    # columns in all, and beside one another

@@ -5,12 +5,12 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from figures.demos import likeliest
-from figures.f15_residuals import ARROWS
-from figures.labels import add_labels_beside
-from figures.landscapes import halo_labels, show_landscape
-from figures.sequences import MARKS
-from figures.style import inches, token_colors
+from scratchformer.figures.demos import likeliest
+from scratchformer.figures.f15_residuals import ARROWS
+from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.landscapes import halo_labels, show_landscape
+from scratchformer.figures.sequences import MARKS
+from scratchformer.figures.style import inches, token_colors
 
 GAP = 0.08                              # between panels, in inches
 ANSWER = "#d6168c"                      # frames what the rule allows

@@ -15,10 +15,10 @@ import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from scratchformer.config import Model, load_config  # noqa: E402
-from scratchformer.model import parameter_shapes, unflatten  # noqa: E402
-from scratchformer.run_folder import Run  # noqa: E402
-from scratchformer.train import train  # noqa: E402
+from scratchformer.engine.model import parameter_shapes, unflatten  # noqa: E402
+from scratchformer.run.config import Model, load_config  # noqa: E402
+from scratchformer.run.folder import Run  # noqa: E402
+from scratchformer.run.train import train  # noqa: E402
 
 REPO = Path(__file__).resolve().parent.parent
 TINY = (

@@ -1,6 +1,6 @@
 import numpy as np
 
-from scratchformer.adam import adam_update
+from scratchformer.engine.adam import adam_update
 
 
 def test_first_step_by_hand():

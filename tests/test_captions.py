@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from conftest import SHORT, train_run
 
-from figures import (
+from scratchformer.figures import (
     f06_embedding_scatter, f07_output_probs_embed, f11_probability_heatmap_with_values, f14_value_output,
 )
-from figures.captions import captions, describe_name
-from figures.catalogue import figure_module, figure_names
-from figures.style import family
-from scratchformer.data import judge_sequence, parse_tokens
-from scratchformer.rules import RULES
-from scratchformer.run_folder import Run
+from scratchformer.figures.captions import captions, describe_name
+from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.figures.style import family
+from scratchformer.run.data import judge_sequence, parse_tokens
+from scratchformer.run.folder import Run
+from scratchformer.run.rules import RULES
 
 NAMES = figure_names()[:15]
 DOUBTFUL = re.compile(r"nan|inf\b|\b1 \w*(tokens|positions|windows|steps|sequences|keys)\b|  |\.\.|None")

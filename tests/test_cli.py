@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import REPO, TINY, run_cli, train_run
 
-from scratchformer.config import config_names
+from scratchformer.run.config import config_names
 
 SETTINGS = [part for override in TINY for part in ("--set", override)]
 
@@ -181,7 +181,7 @@ def test_the_debugger_recipe_of_the_readme(tmp_path):
 
 
 def test_progress_on_a_terminal_only():
-    from scratchformer.progress import Progress
+    from scratchformer.system.progress import Progress
 
     assert not Progress().on
 

@@ -1,6 +1,6 @@
 import pytest
 
-from scratchformer.config import ConfigError, config_names, load_config, to_toml
+from scratchformer.run.config import ConfigError, config_names, load_config, to_toml
 
 
 def test_plus_last_even_holds_the_documented_numbers():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from conftest import REPO, SHORT, train_run
 
-from scratchformer.config import CONFIGS, config_names, load_config
-from scratchformer.data import judge_sequence
-from scratchformer.rules import RULES
+from scratchformer.run.config import CONFIGS, config_names, load_config
+from scratchformer.run.data import judge_sequence
+from scratchformer.run.rules import RULES
 
 EACH_CONFIG = pytest.mark.parametrize("name", config_names())
 

@@ -2,16 +2,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer.config import load_config
-from scratchformer.data import (
-    allowed_next,
-    cut_windows,
-    generate_sequence,
-    judge_sequence,
-    make_data,
-    make_vocabulary,
+from scratchformer.run.config import load_config
+from scratchformer.run.data import (
+    allowed_next, cut_windows, generate_sequence, judge_sequence, make_data, make_vocabulary,
 )
-from scratchformer.rules import RULES
+from scratchformer.run.rules import RULES
 
 VOCABULARY = (*range(11), "+")
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from conftest import REPO, make_params
 
-from figures.catalogue import figure_names
-from figures.f01_architecture_overview import PLACES
-from scratchformer.config import Model
-from scratchformer.model import empty_cache
-from scratchformer.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE, Params
-from scratchformer.plain import plain_functions
-from scratchformer.quiz import find_function, module_path
-from scratchformer.quiz_errors import QUIZZES
+from scratchformer.engine.model import empty_cache
+from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE, Params
+from scratchformer.engine.plain import plain_functions
+from scratchformer.figures.catalogue import figure_names
+from scratchformer.figures.f01_architecture_overview import PLACES
+from scratchformer.run.config import Model
+from scratchformer.tools.quiz.errors import QUIZZES
+from scratchformer.tools.quiz.quiz import find_function, module_path
 
 TEXT = (REPO / "docs" / "backprop.md").read_text("utf-8")
 SOURCE = re.compile(r"^`scratchformer/(\w+)\.py`, `(\w+)`:$")

@@ -9,16 +9,16 @@ import pytest
 from conftest import REPO, make_params, small_cases, train_run
 from hypothesis import given, settings
 
-from scratchformer.config import Model
-from scratchformer.data import parse_tokens
-from scratchformer.explain import explain, where
-from scratchformer.explain_entry import Entries, Operand, evaluate, forward_entry, formula, total
-from scratchformer.explain_routes import ROUTES, routes
-from scratchformer.explain_text import number, visible
-from scratchformer.lm_head import TINY as LEAST
-from scratchformer.model import backward, forward
-from scratchformer.names import ACTIVATION_NAMES, PARAMETER_NAMES
-from scratchformer.run_folder import RunError
+from scratchformer.engine.lm_head import TINY as LEAST
+from scratchformer.engine.model import backward, forward
+from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES
+from scratchformer.run.config import Model
+from scratchformer.run.data import parse_tokens
+from scratchformer.run.folder import RunError
+from scratchformer.tools.explain.entry import Entries, Operand, evaluate, formula, forward_entry, total
+from scratchformer.tools.explain.explain import explain, where
+from scratchformer.tools.explain.routes import ROUTES, routes
+from scratchformer.tools.explain.text import number, visible
 
 FUNCTIONS = {"exp": exp, "log": log, "max": max, "sqrt": sqrt, "TINY": LEAST}
 
@@ -309,7 +309,8 @@ def test_parse_tokens():
 def debug(run, name, commands, **environment):
     """What a user sees who types the commands into the debugger."""
     code = (
-        "import sys; from scratchformer.run_folder import Run; from scratchformer.explain import *; "
+        "import sys; from scratchformer.run.folder import Run; "
+        "from scratchformer.tools.explain.explain import *; "
         "stop_in_debugger(Run.open(sys.argv[1]), 20, '5 8 3 +', sys.argv[2]); print('the end')"
     )
     return subprocess.run(

@@ -7,15 +7,15 @@ from conftest import SHORT, check_texts, train_run
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
-from figures.catalogue import figure_names
-from figures.draw import draw_all, draw_figure, make_figure
-from figures.f01_architecture_overview import shape_text
-from figures.labels import at_position, free_places, label_widths
-from figures.planes import close_groups, group_distances, sums
-from figures.style import CORRECT, RC, WRONG, plane_of, token_colors
-from scratchformer.data import judge_sequence
-from scratchformer.names import TABLE
-from scratchformer.judge import GENERATED_RULE_ERROR, RULE_ERROR
+from scratchformer.engine.names import TABLE
+from scratchformer.figures.catalogue import figure_names
+from scratchformer.figures.draw import draw_all, draw_figure, make_figure
+from scratchformer.figures.f01_architecture_overview import shape_text
+from scratchformer.figures.labels import at_position, free_places, label_widths
+from scratchformer.figures.planes import close_groups, group_distances, sums
+from scratchformer.figures.style import CORRECT, RC, WRONG, plane_of, token_colors
+from scratchformer.run.data import judge_sequence
+from scratchformer.run.judge import GENERATED_RULE_ERROR, RULE_ERROR
 
 FIRST_SIX = [
     "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
@@ -200,7 +200,7 @@ def test_draws_every_model(odd_run, name, step, tmp_path):
 def test_same_bytes_in_parallel_and_in_turn(run, tmp_path, format, monkeypatch):
     files = []
     for folder, parallel in (("a", True), ("b", False)):
-        monkeypatch.setattr("scratchformer.pool.can_fork", lambda parallel=parallel: parallel)
+        monkeypatch.setattr("scratchformer.system.pool.can_fork", lambda parallel=parallel: parallel)
         times = draw_all(run, 4, FIRST_SIX[4:], tmp_path / folder, format, 50)
         assert list(times) == FIRST_SIX[4:]
         files.append([(tmp_path / folder / f"{name}.{format}").read_bytes() for name in FIRST_SIX[4:]])

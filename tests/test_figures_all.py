@@ -6,11 +6,11 @@ import pytest
 from conftest import SHORT, run_cli, train_run
 from matplotlib.text import Text
 
-from figures.captions import captions
-from figures.catalogue import figure_names
-from figures.draw import make_figure
-from figures.style import RC
-from scratchformer.names import ACTIVATION_NAMES
+from scratchformer.engine.names import ACTIVATION_NAMES
+from scratchformer.figures.captions import captions
+from scratchformer.figures.catalogue import figure_names
+from scratchformer.figures.draw import make_figure
+from scratchformer.figures.style import RC
 
 FILES = [
     "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",

@@ -9,16 +9,16 @@ import pytest
 from conftest import check_texts, train_run
 from test_interventions import COPIER, copier_params, plant
 
-from figures.catalogue import figure_module, figure_names
-from figures.causal import NAMES
-from figures.causal import f01_components as components
-from figures.causal import f02_patching as patching
-from figures.causal import f03_logit_attribution as attribution
-from figures.causal import f04_logit_lens as logit_lens
-from figures.causal import f05_circuits as circuits
-from figures.draw import make_figure
-from figures.style import RC
-from scratchformer.interventions import ablate, parse_intervention
+from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.figures.causal import NAMES
+from scratchformer.figures.causal import f01_components as components
+from scratchformer.figures.causal import f02_patching as patching
+from scratchformer.figures.causal import f03_logit_attribution as attribution
+from scratchformer.figures.causal import f04_logit_lens as logit_lens
+from scratchformer.figures.causal import f05_circuits as circuits
+from scratchformer.figures.draw import make_figure
+from scratchformer.figures.style import RC
+from scratchformer.tools.causal.interventions import ablate, parse_intervention
 
 
 @pytest.fixture(scope="module")

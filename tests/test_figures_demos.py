@@ -11,15 +11,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from figures.demos import follow, heading, likeliest
-from figures.catalogue import figure_module
-from figures.draw import draw_figure, make_figure
-from figures.f15_residuals import ARROWS
-from figures.landscapes import GRID, plane_grid
-from figures.style import RC, position_colors, token_colors
-from figures.value_demo import MOST, layout, shown_tokens
-from figures.value_strips import ANSWER, labelled
-from scratchformer.run_folder import Run
+from scratchformer.figures.catalogue import figure_module
+from scratchformer.figures.demos import follow, heading, likeliest
+from scratchformer.figures.draw import draw_figure, make_figure
+from scratchformer.figures.f15_residuals import ARROWS
+from scratchformer.figures.landscapes import GRID, plane_grid
+from scratchformer.figures.style import RC, position_colors, token_colors
+from scratchformer.figures.value_demo import MOST, layout, shown_tokens
+from scratchformer.figures.value_strips import ANSWER, labelled
+from scratchformer.run.folder import Run
 
 DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
 MATRIX, VALUES = "supplementary/14_attention_matrix", "supplementary/16_value_arrows"

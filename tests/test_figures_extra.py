@@ -7,14 +7,14 @@ from conftest import check_texts
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from figures import qk
-from figures.catalogue import figure_module, figure_names
-from figures.draw import draw_figure, make_figure
-from figures.extended.f08_qkv_transforms_extended import token_shares
-from figures.qk import pair_scores
-from figures.style import RC, K, Q, V, family, token_colors
-from figures.supplementary.f07_qkv_overview import between
-from scratchformer.data import judge_sequence
+from scratchformer.figures import qk
+from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.figures.draw import draw_figure, make_figure
+from scratchformer.figures.extended.f08_qkv_transforms_extended import token_shares
+from scratchformer.figures.qk import pair_scores
+from scratchformer.figures.style import RC, K, Q, V, family, token_colors
+from scratchformer.figures.supplementary.f07_qkv_overview import between
+from scratchformer.run.data import judge_sequence
 
 OVERVIEW, HEATMAP, EXTENDED = NAMES = [
     "supplementary/07_qkv_overview", "supplementary/09_qk_full_heatmap",

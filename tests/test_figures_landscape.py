@@ -7,11 +7,11 @@ from conftest import check_texts
 from matplotlib.collections import PathCollection
 from PIL import Image
 
-from figures.draw import draw_figure, make_figure
-from figures.landscapes import GRID, WINDOWS, plane_grid, sample, square_box
-from figures.style import RC, token_colors
-from scratchformer.data import allowed_next
-from scratchformer.judge import lands_right
+from scratchformer.figures.draw import draw_figure, make_figure
+from scratchformer.figures.landscapes import GRID, WINDOWS, plane_grid, sample, square_box
+from scratchformer.figures.style import RC, token_colors
+from scratchformer.run.data import allowed_next
+from scratchformer.run.judge import lands_right
 
 EMBEDDINGS, REACHED = "07_output_probs_embed", "11_probability_heatmap_with_values"
 

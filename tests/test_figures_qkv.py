@@ -10,14 +10,14 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from figures.draw import draw_figure, make_figure
-from figures.f10_qk_space_focus import focus, focus_shares
-from figures.insets import border, crowds, enlarge
-from figures.labels import at_position, sharing
-from figures.qk import attention_shares, label_pairs, thin_out
-from figures.style import GREY, RC, K, Q, V, family, token_colors
-from scratchformer.data import judge_sequence
-from scratchformer.run_folder import Run
+from scratchformer.figures.draw import draw_figure, make_figure
+from scratchformer.figures.f10_qk_space_focus import focus, focus_shares
+from scratchformer.figures.insets import border, crowds, enlarge
+from scratchformer.figures.labels import at_position, sharing
+from scratchformer.figures.qk import attention_shares, label_pairs, thin_out
+from scratchformer.figures.style import GREY, RC, K, Q, V, family, token_colors
+from scratchformer.run.data import judge_sequence
+from scratchformer.run.folder import Run
 
 NAMES = ["08_qkv_transforms", "09_qk_space", "10_qk_space_focus"]
 

@@ -11,12 +11,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from figures.draw import draw_figure, make_figure
-from figures.f15_residuals import ARROWS
-from figures.labels import at_position
-from figures.sequences import row_labels, verdicts
-from figures.style import RC, K, Q, V
-from scratchformer.data import allowed_next
+from scratchformer.figures.draw import draw_figure, make_figure
+from scratchformer.figures.f15_residuals import ARROWS
+from scratchformer.figures.labels import at_position
+from scratchformer.figures.sequences import row_labels, verdicts
+from scratchformer.figures.style import RC, K, Q, V
+from scratchformer.run.data import allowed_next
 
 NAMES = ["12_sequence_embeddings", "13_qk_attention", "14_value_output", "15_residuals"]
 

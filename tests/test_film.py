@@ -11,17 +11,17 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from figures import film
-from figures.draw import make_figure
-from figures.encode import choose_palette, gif_frame, gif_header, quantize, require_ffmpeg
-from figures.film import Film, draw_films, film_names, left_out
-from figures.landscapes import landscapes
-from figures.qk import pair_scores
-from figures.scenes import Points, held_box, shorten
-from figures.snapshots import take_snapshots
-from figures.style import RC, K, Q, V
-from scratchformer import pool
-from scratchformer.run_folder import RunError
+from scratchformer.figures import film
+from scratchformer.figures.draw import make_figure
+from scratchformer.figures.encode import choose_palette, gif_frame, gif_header, quantize, require_ffmpeg
+from scratchformer.figures.film import Film, draw_films, film_names, left_out
+from scratchformer.figures.landscapes import landscapes
+from scratchformer.figures.qk import pair_scores
+from scratchformer.figures.scenes import Points, held_box, shorten
+from scratchformer.figures.snapshots import take_snapshots
+from scratchformer.figures.style import RC, K, Q, V
+from scratchformer.run.folder import RunError
+from scratchformer.system import pool
 
 NAMES = [
     "01_embeddings_scatterplots", "02_embedding_qkv_comprehensive", "03_qk_embedding_space",

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import run
-from scratchformer.config import SECTIONS, ConfigError, load_config, to_toml
-from scratchformer.config_checks import check_together
-from scratchformer.memory import machine_memory, needs, too_large
+from scratchformer.run.config import SECTIONS, ConfigError, load_config, to_toml
+from scratchformer.run.config_checks import check_together
+from scratchformer.run.memory import machine_memory, needs, too_large
 
 KEYS = [f"{section}.{key}" for section, kind in SECTIONS.items() for key in kind.__dataclass_fields__]
 SMALL = """
@@ -227,7 +227,7 @@ def test_whatever_is_valid_trains_and_draws(tmp_path_factory, tree, figure):
     ],
 )
 def test_a_config_too_large_for_the_machine(overrides, part, monkeypatch, tmp_path):
-    monkeypatch.setattr("scratchformer.memory.machine_memory", lambda: 16 * 2**30)
+    monkeypatch.setattr("scratchformer.run.memory.machine_memory", lambda: 16 * 2**30)
     settings = [word for override in overrides for word in ("--set", override)]
     code, _, stderr = call("plus_last_even", *settings, "--out", tmp_path)
     assert code == 2

@@ -6,11 +6,11 @@ import pytest
 from conftest import make_params, small_cases
 from hypothesis import given, settings
 
-from scratchformer import plain
-from scratchformer.config import Model
-from scratchformer.gradcheck import COMPLEX_TOLERANCE, gradcheck, report
-from scratchformer.model import backward, backward_pass, empty_cache, forward
-from scratchformer.names import ACTIVATION_NAMES, PARAMETER_NAMES, Params
+from scratchformer.engine import plain
+from scratchformer.engine.gradcheck import COMPLEX_TOLERANCE, gradcheck, report
+from scratchformer.engine.model import backward, backward_pass, empty_cache, forward
+from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, Params
+from scratchformer.run.config import Model
 
 OUTPUTS = {                             # every backward function and the gradients it fills
     "embedding_backward": ("dtoken_embed", "dpos_embed", "dW_token", "dW_pos"),

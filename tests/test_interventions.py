@@ -5,14 +5,14 @@ import pytest
 from conftest import make_params, small_cases, train_run
 from hypothesis import given
 
-from scratchformer.config import Model
-from scratchformer.interventions import (
+from scratchformer.engine.model import forward, parameter_shapes
+from scratchformer.engine.names import ACTIVATION_NAMES, Params
+from scratchformer.run.config import Model
+from scratchformer.run.folder import RunError
+from scratchformer.tools.causal.interventions import (
     NAMES, ROUTES, Intervention, ablate, answer_log_probs, forward_edited, lens, parse_intervention,
     replacement, report, selected, touched,
 )
-from scratchformer.model import forward, parameter_shapes
-from scratchformer.names import ACTIVATION_NAMES, Params
-from scratchformer.run_folder import RunError
 
 COPIER = (
     "data.rule=lucky7", "data.numbers=8", "data.operators=[]", "model.block_size=4", "model.n_embd=12",

@@ -3,9 +3,9 @@
 import numpy as np
 from conftest import SHORT, run_cli
 
-from scratchformer.config import load_config
-from scratchformer.job import train
-from scratchformer.run_folder import Run
+from scratchformer.run.config import load_config
+from scratchformer.run.folder import Run
+from scratchformer.run.job import train
 
 
 def test_training_a_run_again_gives_the_same(tmp_path):

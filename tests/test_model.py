@@ -3,9 +3,9 @@ import pytest
 from conftest import make_params, small_cases
 from hypothesis import given
 
-from scratchformer.config import Model
-from scratchformer.model import backward, forward, landscape, parameter_shapes, unflatten
-from scratchformer.names import ACTIVATIONS, PARAMETERS, TABLE
+from scratchformer.engine.model import backward, forward, landscape, parameter_shapes, unflatten
+from scratchformer.engine.names import ACTIVATIONS, PARAMETERS, TABLE
+from scratchformer.run.config import Model
 
 
 def reference_logits(params, tokens, use_residual):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import REPO, SHORT, train_run
 
-from scratchformer.config import ConfigError, load_config, to_toml
-from scratchformer.data import judge_sequence
-from scratchformer.own_rule import find_rule
-from scratchformer.run_folder import Run
+from scratchformer.run.config import ConfigError, load_config, to_toml
+from scratchformer.run.data import judge_sequence
+from scratchformer.run.folder import Run
+from scratchformer.run.own_rule import find_rule
 
 GOOD = '''"""A rule."""
 
@@ -201,7 +201,7 @@ def test_the_example_is_a_rule_and_the_docs_quote_it(tmp_path):
 
 def test_from_another_process(write, tmp_path):
     shutil.copy(REPO / "docs" / "examples" / "my_rule.py", tmp_path)
-    code = "from scratchformer.config import load_config; print(load_config('my_rule.py').data.rule)"
+    code = "from scratchformer.run.config import load_config; print(load_config('my_rule.py').data.rule)"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(REPO)},
         capture_output=True, text=True,

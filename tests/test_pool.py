@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from scratchformer import pool
+from scratchformer.system import pool
 
 
 def double(number):

@@ -9,17 +9,17 @@ from conftest import make_params, train_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchformer import prove as proving
-from scratchformer.config import Model, config_names, load_config
-from scratchformer.data import make_vocabulary
-from scratchformer.margins import exact_margins, fast_margins, half_sums, older_positions
-from scratchformer.model import empty_cache, forward_pass
-from scratchformer.own_rule import find_rule
-from scratchformer.proof import failures_text, report
-from scratchformer.prove import duration, prove
-from scratchformer.rule_table import RuleTable
-from scratchformer.rules import plus_last_even
-from scratchformer.run_folder import RunError
+from scratchformer.engine.model import empty_cache, forward_pass
+from scratchformer.run.config import Model, config_names, load_config
+from scratchformer.run.data import make_vocabulary
+from scratchformer.run.folder import RunError
+from scratchformer.run.own_rule import find_rule
+from scratchformer.run.rules import plus_last_even
+from scratchformer.tools.prove import prove as proving
+from scratchformer.tools.prove.margins import exact_margins, fast_margins, half_sums, older_positions
+from scratchformer.tools.prove.prove import duration, prove
+from scratchformer.tools.prove.rule_table import RuleTable
+from scratchformer.tools.prove.verdict import failures_text, report
 
 VOCABULARY = (0, 1, 2, 3, "+")
 SMALL = ("data.numbers=4", "model.block_size=4", "training.steps=5")

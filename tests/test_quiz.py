@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from conftest import run_cli
 
-from scratchformer import quiz_errors
-from scratchformer.plain import plain_functions
-from scratchformer.quiz import bare_source, find_function, handed_out, plant, quiz
-from scratchformer.quiz_errors import QUIZZES, Quiz
-from scratchformer.quiz_trial import CASES, LAYERS, Trial, compare
-from scratchformer.run_folder import RunError
+from scratchformer.engine.plain import plain_functions
+from scratchformer.run.folder import RunError
+from scratchformer.tools.quiz import errors as quiz_errors
+from scratchformer.tools.quiz.errors import QUIZZES, Quiz
+from scratchformer.tools.quiz.quiz import bare_source, find_function, handed_out, plant, quiz
+from scratchformer.tools.quiz.trial import CASES, LAYERS, Trial, compare
 
 FIRST_WRONG = {                         # what the judge names: where the planted error is
     "lm_head": "probs", "lm_head-2": "logits", "linear": "b", "linear-2": "x", "softmax": "x",

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchformer.config import DataConfig, load_config
-from scratchformer.data import allowed_next, generate_sequence, judge_sequence, make_vocabulary
-from scratchformer.own_rule import find_rule
-from scratchformer.rules import RULES
+from scratchformer.run.config import DataConfig, load_config
+from scratchformer.run.data import allowed_next, generate_sequence, judge_sequence, make_vocabulary
+from scratchformer.run.own_rule import find_rule
+from scratchformer.run.rules import RULES
 
 EACH_RULE = pytest.mark.parametrize("name", RULES)
 SIZES = st.sampled_from([2, 3, 10, 11, 12, 21])         # how many numbers there are

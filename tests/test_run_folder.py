@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from conftest import train_run
 
-from scratchformer.config import load_config
-from scratchformer.run_folder import Run, RunError, write_atomically
+from scratchformer.run.config import load_config
+from scratchformer.run.folder import Run, RunError, write_atomically
 
 
 def test_open_gives_back_what_was_trained(tiny_run):

@@ -14,18 +14,18 @@ import pytest
 from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli
 from matplotlib.figure import Figure
 
-from figures.seeds import atlas, curves
-from figures.seeds.draw import draw_compare, draw_seeds
-from figures.seeds.groups import align, distance, find_groups, interchangeable, whiten
-from figures.style import RC
-from scratchformer import sweep as sweep_module
-from scratchformer.config import Model, load_config
-from scratchformer.model import forward
-from scratchformer.own_rule import find_rule
-from scratchformer.run_folder import Run, RunError
-from scratchformer.sweep import Result, Sweep, compile_all, load_result, sweep, train_seed
-from scratchformer.sweep_report import COLUMNS, compare, report
-from scratchformer.train import HISTORY_COLUMNS, prepare
+from scratchformer.engine.model import forward
+from scratchformer.figures.seeds import atlas, curves
+from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
+from scratchformer.figures.seeds.groups import align, distance, find_groups, interchangeable, whiten
+from scratchformer.figures.style import RC
+from scratchformer.run.config import Model, load_config
+from scratchformer.run.folder import Run, RunError
+from scratchformer.run.own_rule import find_rule
+from scratchformer.run.train import HISTORY_COLUMNS, prepare
+from scratchformer.tools.seeds import sweep as sweep_module
+from scratchformer.tools.seeds.report import COLUMNS, compare, report
+from scratchformer.tools.seeds.sweep import Result, Sweep, compile_all, load_result, sweep, train_seed
 
 CLASSES = [np.array([0, 2, 4, 6, 8, 10]), np.array([1, 3, 5, 7, 9]), np.array([11])]
 
@@ -198,8 +198,8 @@ def test_workers_on_a_dask_cluster(config, tmp_path):
 def test_interrupted_it_keeps_what_is_done_and_leaves_no_worker(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(
-        "from scratchformer.config import load_config\n"
-        "from scratchformer.sweep import sweep\n"
+        "from scratchformer.run.config import load_config\n"
+        "from scratchformer.tools.seeds.sweep import sweep\n"
         "config = load_config('plus_last_even', ['training.steps=3000', 'data.num_sequences=100'])\n"
         f"sweep(config, range(500), {str(tmp_path)!r}, progress=lambda text: print(text, flush=True))\n"
     )

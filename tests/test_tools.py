@@ -5,11 +5,11 @@ import os
 import pytest
 from conftest import SHORT, run_cli
 
-from scratchformer.explain import explain
-from scratchformer.names import ACTIVATION_NAMES
-from scratchformer.proof import report
-from scratchformer.prove import prove
-from scratchformer.run_folder import Run
+from scratchformer.engine.names import ACTIVATION_NAMES
+from scratchformer.run.folder import Run
+from scratchformer.tools.explain.explain import explain
+from scratchformer.tools.prove.prove import prove
+from scratchformer.tools.prove.verdict import report
 
 SMALL = [f"--set={entry}" for entry in (*SHORT, "model.block_size=4")]
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import REPO, TINY, run_cli
 from test_fuzz import call
 
-from scratchformer.files import is_alive, remove_leftovers
+from scratchformer.system.files import is_alive, remove_leftovers
 
 SETTINGS = [part for override in TINY for part in ("--set", override)]
 NAME = "plus_last_even"
@@ -324,7 +324,7 @@ def test_ctrl_c_in_the_first_moment(tmp_path):
         import builtins
         load = builtins.__import__
         def interrupted(name, *args):
-            if name == "scratchformer.config":
+            if name == "scratchformer.run.config":
                 raise KeyboardInterrupt
             return load(name, *args)
         builtins.__import__ = interrupted
@@ -335,7 +335,7 @@ def test_ctrl_c_in_the_first_moment(tmp_path):
 def test_a_worker_that_is_killed_and_memory_that_is_too_small(copy, tmp_path):
     before = """
         import os
-        import figures.draw
+        import scratchformer.figures.draw
         here = os.getpid()
         def draw_figure(*args):
             if os.getpid() == here:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from conftest import TINY, run_cli, train_run
 
-from scratchformer.config import load_config
-from scratchformer.data import allowed_next
-from scratchformer.judge import Judge, count_wrong
-from scratchformer.model import backward, backward_pass, forward
-from scratchformer.errors import Diverged
-from scratchformer.train import compile_backward, learning_rates, prepare, train
+from scratchformer.engine.model import backward, backward_pass, forward
+from scratchformer.run.config import load_config
+from scratchformer.run.data import allowed_next
+from scratchformer.run.judge import Judge, count_wrong
+from scratchformer.run.train import compile_backward, learning_rates, prepare, train
+from scratchformer.system.errors import Diverged
 
 
 def snapshots(run):
@@ -113,7 +113,7 @@ def test_the_judge_is_drawn_from_the_seed():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
-    from scratchformer.run_folder import Run
+    from scratchformer.run.folder import Run
 
     run = Run(tmp_path / "run", load_config("plus_last_even_robust", [f"training.seed={seed}"]))
     run.start()

@@ -7,9 +7,9 @@ import pytest
 from conftest import REPO
 from PIL import Image
 
-from scratchformer import job
-from scratchformer.config import load_config
-from scratchformer.run_folder import Run
+from scratchformer.run import job
+from scratchformer.run.config import load_config
+from scratchformer.run.folder import Run
 
 TEXT = (REPO / "docs" / "walkthrough.md").read_text("utf-8")
 LINK = re.compile(r"\]\(([^)]+)\)")

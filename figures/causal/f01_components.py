@@ -4,10 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from figures.style import GREY, HELD_OUT, INK, panel, title
-from figures.words import code, counted, sentence
-from scratchformer.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
-from scratchformer.names import TABLE
+from scratchformer.engine.names import TABLE
+from scratchformer.figures.style import GREY, HELD_OUT, INK, panel, title
+from scratchformer.figures.words import code, counted, sentence
+from scratchformer.tools.causal.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
 
 SIZE = (11, 6)
 COMPONENTS = ("token_embed", "pos_embed", "attention", "attn_out", "ffn_out", *ROUTES)

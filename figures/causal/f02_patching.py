@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figures.sequences import bar
-from figures.style import INK, SIGNED, inches, panel, ticks, title, write_cells
-from figures.words import code, counted
-from scratchformer.interventions import FAMILIES, forward_edited, numbers_a_window
+from scratchformer.figures.sequences import bar
+from scratchformer.figures.style import INK, SIGNED, inches, panel, ticks, title, write_cells
+from scratchformer.figures.words import code, counted
+from scratchformer.tools.causal.interventions import FAMILIES, forward_edited, numbers_a_window
 
 SIZE = (11, 5.2)
 NAMES = ("embed", "q", "k", "v", "attention", "attn_out", "resid_mid", "ffn_out", "resid_post")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from figures.style import GREY, HELD_OUT, INK, heatmap, panel, title
-from figures.words import code, counted, listed
+from scratchformer.figures.style import GREY, HELD_OUT, INK, heatmap, panel, title
+from scratchformer.figures.words import code, counted, listed
 
 SIZE = (11, 5)
 

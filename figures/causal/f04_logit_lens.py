@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from figures.labels import add_labels, at_position
-from figures.sequences import MARKS, row_labels
-from figures.style import CORRECT, INK, VERDICTS, WRONG, panel, title
-from figures.words import counted, listed
-from scratchformer.data import allowed_next
-from scratchformer.interventions import lens
-from scratchformer.judge import count_wrong, lands_right
+from scratchformer.figures.labels import add_labels, at_position
+from scratchformer.figures.sequences import MARKS, row_labels
+from scratchformer.figures.style import CORRECT, INK, VERDICTS, WRONG, panel, title
+from scratchformer.figures.words import counted, listed
+from scratchformer.run.data import allowed_next
+from scratchformer.run.judge import count_wrong, lands_right
+from scratchformer.tools.causal.interventions import lens
 
 SIZE = (11, 4.8)
 STAGES = ("embed", "resid_mid", "resid_post")

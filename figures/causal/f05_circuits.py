@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from figures.style import heatmap, panel, title
-from figures.words import code
+from scratchformer.figures.style import heatmap, panel, title
+from scratchformer.figures.words import code
 
 SIZE = (11, 6.6)
 TERMS = ("token–token", "token–position", "position–token", "position–position")

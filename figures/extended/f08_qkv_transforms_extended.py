@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from figures.f08_qkv_transforms import draw_transforms, spaces_of
-from figures.qk import describe_distances, head_shown
-from figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
+from scratchformer.figures.f08_qkv_transforms import draw_transforms, spaces_of
+from scratchformer.figures.qk import describe_distances, head_shown
+from scratchformer.figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
 
 SIZE = (10, 15.4)
 MOST = 4                                                # dimensions that have room

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from figures.scenes import Points, Threads, hold_plane, last_positions, over_training, title_film
-from figures.style import GREY, family_legend, panel, position_colors, token_colors
+from scratchformer.figures.scenes import (
+    Points, Threads, hold_plane, last_positions, over_training, title_film,
+)
+from scratchformer.figures.style import GREY, family_legend, panel, position_colors, token_colors
 
 SIZE = (10, 7.4)
 

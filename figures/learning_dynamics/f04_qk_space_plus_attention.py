@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from figures.learning_dynamics.f03_qk_embedding_space import describe, pair_space
-from figures.qk import pair_scores
-from figures.scenes import title_film
-from figures.style import SIGNED, family_legend, panel, ticks, token_colors
+from scratchformer.figures.learning_dynamics.f03_qk_embedding_space import describe, pair_space
+from scratchformer.figures.qk import pair_scores
+from scratchformer.figures.scenes import title_film
+from scratchformer.figures.style import SIGNED, family_legend, panel, ticks, token_colors
 
 SIZE = (10, 5.9)
 LOOKS = 21                      # snapshots from which the colours' range is taken

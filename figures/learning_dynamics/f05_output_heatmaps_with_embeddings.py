@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib import colormaps
 
-from figures.landscapes import add_bar, grid_of_panels, landscapes, show_landscape, square_box
-from figures.scenes import Points, held_box, last_positions, title_film
-from figures.style import PROBABILITY, inches, token_colors
+from scratchformer.figures.landscapes import add_bar, grid_of_panels, landscapes, show_landscape, square_box
+from scratchformer.figures.scenes import Points, held_box, last_positions, title_film
+from scratchformer.figures.style import PROBABILITY, inches, token_colors
 
 SIZE = (10, 7.5)
 PROBABILITY_STEPS = colormaps[PROBABILITY].resampled(10)        # few colours keep the file small

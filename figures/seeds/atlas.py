@@ -2,22 +2,13 @@
 
 import numpy as np
 
-from figures.labels import add_labels_beside
-from figures.planes import scatter_tokens
-from figures.seeds.groups import THRESHOLD, align
-from figures.style import (
-    FAMILIES,
-    INK,
-    PALE,
-    SHADES,
-    WRONG,
-    family,
-    family_legend,
-    panel,
-    title,
-    token_colors,
+from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.planes import scatter_tokens
+from scratchformer.figures.seeds.groups import THRESHOLD, align
+from scratchformer.figures.style import (
+    FAMILIES, INK, PALE, SHADES, WRONG, family, family_legend, panel, title, token_colors,
 )
-from figures.words import counted
+from scratchformer.figures.words import counted
 
 WIDTH, BIG, SMALL = 10.0, 2.2, 0.8      # of the figure, of the panel of a group and of a seed, in inches
 GROUPS, ACROSS = 8, 4                   # how many groups have a panel, and how many lie side by side at most

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from figures.style import INK, K, PALE, Q, WRONG, panel, title
-from scratchformer.judge import LEARNED
+from scratchformer.figures.style import INK, PALE, WRONG, K, Q, panel, title
+from scratchformer.run.judge import LEARNED
 
 SIZE = (10, 8.7)
 LOW, HIGH = 0.1, 0.9                    # of the seeds lie between the edges of the band

@@ -7,16 +7,16 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.draw import NO_DATES
-from figures.seeds import atlas, curves
-from figures.seeds.groups import THRESHOLD, find_groups, interchangeable
-from figures.style import FAMILIES, RC, family
-from figures.words import counted
-from scratchformer.data import allowed_next
-from scratchformer.model import forward
-from scratchformer.own_rule import find_rule
-from scratchformer.run_folder import write_atomically
-from scratchformer.train import prepare
+from scratchformer.engine.model import forward
+from scratchformer.figures.draw import NO_DATES
+from scratchformer.figures.seeds import atlas, curves
+from scratchformer.figures.seeds.groups import THRESHOLD, find_groups, interchangeable
+from scratchformer.figures.style import FAMILIES, RC, family
+from scratchformer.figures.words import counted
+from scratchformer.run.data import allowed_next
+from scratchformer.run.folder import write_atomically
+from scratchformer.run.own_rule import find_rule
+from scratchformer.run.train import prepare
 
 MOST = 128                      # seeds that are sorted into groups: the work grows with their square
 

@@ -16,8 +16,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 
-from figures.style import plane_of
-from scratchformer.data import allowed_next
+from scratchformer.figures.style import plane_of
+from scratchformer.run.data import allowed_next
 
 THRESHOLD = 0.05                # no two planes of a group are farther apart
 TURNS, TRIED = 24, 8            # how many turns, each also mirrored, are looked at, and how many tried

@@ -3,11 +3,13 @@
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from figures.landscapes import sample
-from figures.planes import label_tokens, position_plane, scatter_tokens, sum_plane, token_plane
-from figures.qk import head_shown, label_pairs, mark_origin, pair_plane, qk_plane
-from figures.sequences import flat, legend, marker
-from figures.style import FAMILIES, INK, K, Q, V, family, panel, plane_of, set_plane, title, token_colors
+from scratchformer.figures.landscapes import sample
+from scratchformer.figures.planes import label_tokens, position_plane, scatter_tokens, sum_plane, token_plane
+from scratchformer.figures.qk import head_shown, label_pairs, mark_origin, pair_plane, qk_plane
+from scratchformer.figures.sequences import flat, legend, marker
+from scratchformer.figures.style import (
+    FAMILIES, INK, K, Q, V, family, panel, plane_of, set_plane, title, token_colors,
+)
 
 SIZE = (10, 11.6)
 OTHER = "#c4c4c4"                                       # positions without one answer

@@ -3,9 +3,9 @@
 import matplotlib
 import numpy as np
 
-from figures.qk import head_shown, pair_scores
-from figures.sequences import bar, largest
-from figures.style import FAMILIES, SIGNED, family, panel, title, token_colors
+from scratchformer.figures.qk import head_shown, pair_scores
+from scratchformer.figures.sequences import bar, largest
+from scratchformer.figures.style import FAMILIES, SIGNED, family, panel, title, token_colors
 
 SIZE = (10, 10.25)
 BLANK = "#d2d2d2"                                       # cells that stand for no pair

@@ -5,14 +5,14 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import FuncNorm, Normalize
 from matplotlib.lines import Line2D
 
-from figures.demos import follow_all
-from figures.f15_residuals import ARROWS
-from figures.labels import add_labels, outline
-from figures.sequences import (
+from scratchformer.figures.demos import follow_all
+from scratchformer.figures.f15_residuals import ARROWS
+from scratchformer.figures.labels import add_labels, outline
+from scratchformer.figures.sequences import (
     MARKS, TALL, causal, header, largest, legend, plain, row_labels, square_map, vector_map,
 )
-from figures.style import INK, PROBABILITY, SIGNED, inches, panel, ticks, title
-from figures.value_strips import ANSWER
+from scratchformer.figures.style import INK, PROBABILITY, SIGNED, inches, panel, ticks, title
+from scratchformer.figures.value_strips import ANSWER
 
 SIZE = (14, 11.15)
 ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels

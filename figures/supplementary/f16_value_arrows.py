@@ -3,12 +3,12 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.demos import follow_all
-from figures.f15_residuals import ARROWS, along
-from figures.labels import add_labels_beside
-from figures.landscapes import halo_labels
-from figures.sequences import MARKS, ROWS, TALL, common_plane, header, legend, show_plane
-from figures.style import GREY, panel, position_colors, title
+from scratchformer.figures.demos import follow_all
+from scratchformer.figures.f15_residuals import ARROWS, along
+from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.landscapes import halo_labels
+from scratchformer.figures.sequences import MARKS, ROWS, TALL, common_plane, header, legend, show_plane
+from scratchformer.figures.style import GREY, panel, position_colors, title
 
 SIZE = (11, 10.4)
 LEFTS, WIDE = (0.75, 4.35, 7.95), 2.8   # left edges of the panels, and their width, in inches

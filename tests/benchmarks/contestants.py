@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.config import Config, Model, Training
-from scratchformer.model import empty_cache, parameter_shapes, unflatten
-from scratchformer.train import initial_parameters, train_steps
+from scratchformer.engine.model import empty_cache, parameter_shapes, unflatten
+from scratchformer.run.config import Config, Model, Training
+from scratchformer.run.train import initial_parameters, train_steps
 
 V = 12
 SOURCE = Path(__file__).resolve().with_name("fused_loop.c")

@@ -19,8 +19,8 @@ REPO = Path(__file__).resolve().parent.parent.parent
 FIRST_STEP = """
 import sys, time
 sys.path.insert(0, {repo!r})
-from scratchformer.config import load_config
-from scratchformer.train import prepare, train
+from scratchformer.run.config import load_config
+from scratchformer.run.train import prepare, train
 config = load_config("plus_last_even", ["training.checkpoint_every=1"])
 next(train(config, *prepare(config), lambda state: None))
 print(time.time())
@@ -32,9 +32,9 @@ marks = [("start of Python", {start}), ("", time.time())]
 sys.path.insert(0, {repo!r})
 import numba, numpy
 marks.append(("import numpy and numba", time.time()))
-from scratchformer import train as training
-from scratchformer.config import load_config
-from scratchformer.run_folder import Run
+from scratchformer.run import train as training
+from scratchformer.run.config import load_config
+from scratchformer.run.folder import Run
 marks.append(("import scratchformer", time.time()))
 run = Run({out!r}, load_config("plus_last_even"))
 run.start()
@@ -57,8 +57,8 @@ before = sum(spent.values())
 for state in steps:
     pass
 marks.append(("19,900 steps, evaluations and snapshots", time.time()))
-from figures.catalogue import figure_names
-from figures.draw import draw_all
+from scratchformer.figures.catalogue import figure_names
+from scratchformer.figures.draw import draw_all
 import matplotlib.figure
 marks.append(("import matplotlib", time.time()))
 names = figure_names()

@@ -1,0 +1,117 @@
+"""What most commands begin and the main job ends with: a trained run, and what to say of it."""
+
+import copy
+import gc
+import sys
+import time
+from pathlib import Path
+
+from scratchformer.run import train as training
+from scratchformer.run.config import config_names
+from scratchformer.run.folder import Run
+from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
+from scratchformer.run.train import is_checkpoint
+from scratchformer.system.errors import RunError
+from scratchformer.system.files import locked, remove_leftovers
+from scratchformer.system.progress import Progress
+
+
+def find_run(config, folder, overridden):
+    """The Run that lies in the folder; RunError if there is none, or if the user changed settings of
+    `config` by which it was not made."""
+    run = Run.open(folder)
+    remove_leftovers(run.folder)
+    if overridden and not run.holds(config):
+        raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
+    return run
+
+
+def check_step(step, settings):
+    """RunError unless training will save that step."""
+    if step is not None and not (0 <= step <= settings.steps and is_checkpoint(step, settings)):
+        more = ", and 1, 2, 4, ..., 64" if settings.checkpoint_schedule == "log" else ""
+        raise RunError(
+            f"--step {step}: saved are 0 to {settings.steps}, every {settings.checkpoint_every}{more}"
+        )
+
+
+def train(run, resume=False, retrain=False):
+    """Train the run unless it is finished; returns the seconds it took, or None.
+
+    resume: go on with the unfinished run of the folder, RunError if there is none; retrain: even if finished
+    """
+    gc.freeze()                         # what the imports made stays: no need to look through it again
+    remove_leftovers(run.folder)
+    state = find_state(run, resume, retrain)
+    if state and state.step == run.config.training.steps:
+        return None
+    with locked(run.folder):
+        state = find_state(run, resume, retrain)            # again, now that nobody else trains it
+        if state and state.step == run.config.training.steps:
+            return None
+        if state and not resume:
+            print(f"an unfinished run stood at step {state.step:,} and is started anew; "
+                  "--resume would have gone on", file=sys.stderr)
+        return train_from(run, state if resume else None)
+
+
+def find_state(run, resume, retrain):
+    """The State that the folder holds of a run of this config, None if there is none or `retrain`; RunError
+    if there is none to resume."""
+    resumable = run.holds(run.config) and (run.checkpoints / "state.npz").is_file()
+    if resume and not resumable:
+        raise RunError(f"--resume: no run of these settings in {run.folder}")
+    state = run.load_state() if resumable and not retrain else None
+    if state and not run.snapshot_path(state.step).is_file():
+        raise RunError(f"{run.snapshot_path(state.step)} is missing; --retrain trains anew")
+    return state
+
+
+def train_from(run, state):
+    """Train the run from a State, or anew without one; returns the seconds it took."""
+    progress = Progress()
+    start = time.perf_counter()
+    run.forget()
+    data, judge, untrained = run.prepared
+    if state is None:
+        run.start()
+        state = untrained._replace(rng=copy.deepcopy(untrained.rng))
+    first = state.step
+    progress.show("compiling the model; the machine code is kept for next time", force=True)
+    for state in training.train(run.config, data, judge, state, run.save):
+        _, train_loss, _, rule_error, _ = state.history[-1]
+        rate = (state.step - first) / (time.perf_counter() - start)
+        progress.show(
+            f"{state.step / run.config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
+            f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
+        )
+    progress.clear()
+    return time.perf_counter() - start
+
+
+def summarize(run, step, plots, train_seconds, draw_seconds, times):
+    """Print where the figures are, how long it took, and whether the rule was learned."""
+    steps = run.config.training.steps
+    wrong, constrained, loss = run.held_out(step)
+    bad, judged = run.judge.judge_generated(run.generate(step, 200, 50))
+    print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
+    if train_seconds is None:
+        print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
+    else:
+        print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
+    windows = run.judge.train_windows
+    train_loss = float(run.forward(step, windows[:, :-1], windows[:, 1:]).loss)
+    print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")
+    print(RULE_ERROR)
+    print(GENERATED_RULE_ERROR)
+    print(f"generated rule error {bad / max(judged, 1):.2%} ({bad} of {judged} constrained tokens wrong)")
+    if not constrained:
+        print("no verdict: the rule constrains no position of the held-out windows")
+        return
+    error = wrong / constrained
+    verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
+    count = f"{wrong} of {constrained} constrained positions wrong"
+    print(f"{verdict}: held-out rule error {error:.2%} ({count})")
+    robust = f"{run.config.name}_robust"
+    if error > LEARNED and robust in config_names():
+        print(f"a recipe that learns it: python run.py {robust}")

@@ -1,0 +1,100 @@
+"""How well a model follows its rule: the losses and rule errors of a run."""
+
+import numpy as np
+
+from scratchformer.engine.model import empty_cache, forward, forward_pass
+from scratchformer.run.data import allowed_next, judge_sequence
+from scratchformer.run.own_rule import find_rule
+
+RULE_ERROR = (
+    "rule error: of the positions in held-out windows where the rule says what comes next, "
+    "the share where the model's first choice breaks it"
+)
+GENERATED_RULE_ERROR = (
+    "generated rule error: of the tokens that the model wrote itself where the rule, "
+    "given the block_size tokens before, says what comes next, the share that break it"
+)
+
+LEARNED = 0.01                  # a rule error up to this counts as learned
+
+
+class Judge:
+    """Measures a model on windows chosen once, with sampling noise drawn once.
+
+    So two evaluations differ by the model alone.
+    """
+
+    sequences, length = 64, 12          # sampled at each evaluation
+
+    def __init__(self, config, data, rng):
+        self.use_residual = config.model.use_residual
+        self.block_size = config.model.block_size
+        self.rule = find_rule(config.data)
+        self.vocabulary = data.vocabulary
+        self.train_windows = choose(data.train_windows, config.training.eval_windows, rng)
+        self.held_out_windows = choose(data.held_out_windows, config.training.eval_windows, rng)
+        self.allowed = allowed_next(self.rule, self.vocabulary, self.held_out_windows[:, :-1])
+        self.first_tokens = np.array([sequence[0] for sequence in data.held_out_sequences])
+        self.noise = rng.random((self.sequences, self.length))
+        self.caches = None              # made once: fresh memory at each evaluation would cost more than it
+
+    def measure(self, params):
+        """(train loss, held-out loss, rule error, generated rule error) of the chosen sample."""
+        if self.caches is None:
+            self.caches = [
+                empty_cache(params, windows[:, :-1].copy(), windows[:, 1:].copy(), self.use_residual)
+                for windows in (self.train_windows, self.held_out_windows)
+            ]
+        train, held_out = self.caches
+        forward_pass(params, train)
+        forward_pass(params, held_out)
+        wrong, constrained = count_wrong(held_out.logits, self.allowed)
+        generated = self.generate(params, self.noise)
+        bad, judged = self.judge_generated(generated)
+        return (
+            float(train.loss), float(held_out.loss),
+            wrong / max(constrained, 1), bad / max(judged, 1),
+        )
+
+    def generate(self, params, noise):
+        """Sequences sampled from the model, started with first tokens of held-out sequences.
+
+        noise: (N, L) uniform in [0, 1) -> (N, L) token ids; each sees at most block_size tokens back
+        """
+        N, L = noise.shape
+        sequences = np.empty((N, L), np.int64)
+        sequences[:, 0] = np.resize(self.first_tokens, N)
+        for t in range(1, L):
+            context = sequences[:, max(0, t - self.block_size) : t]
+            probs = forward(params, context, None, self.use_residual).probs[:, -1]      # (N, V)
+            above = probs.cumsum(axis=1) <= noise[:, t, None]
+            sequences[:, t] = np.minimum(above.sum(axis=1), probs.shape[1] - 1)
+        return sequences
+
+    def judge_generated(self, sequences):
+        """(how many constrained tokens are wrong, how many are constrained)."""
+        verdicts = [
+            judge_sequence(self.rule, self.vocabulary, sequence, self.block_size)
+            for sequence in sequences
+        ]
+        verdicts = np.array(verdicts)
+        return int((verdicts == 0).sum()), int((verdicts >= 0).sum())
+
+
+def choose(windows, count, rng):
+    """At most `count` of the windows, without repetition."""
+    return windows[rng.permutation(len(windows))[:count]]
+
+
+def count_wrong(logits, allowed):
+    """(wrong, constrained): at how many constrained positions the likeliest token is not allowed.
+
+    logits: (N, T, V); allowed: (N, T, V) bool, without True where the rule says nothing
+    """
+    constrained = allowed.any(axis=-1)
+    return int((constrained & ~lands_right(logits, allowed)).sum()), int(constrained.sum())
+
+
+def lands_right(logits, allowed):
+    """Whether the likeliest next token at each position is allowed: (N, T, V) twice -> (N, T) bool."""
+    return np.take_along_axis(allowed, logits.argmax(axis=-1)[..., None], axis=-1)[..., 0]

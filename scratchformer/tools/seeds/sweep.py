@@ -1,0 +1,214 @@
+"""One config trained from many seeds: how often it learns its rule, how soon, and to what.
+
+    <folder>/results/seed_000014.npz        what one seed came to; makes a sweep resumable
+    <folder>/seeds.csv                      one row a seed
+
+The seeds are shared out to any `concurrent.futures.Executor`. A job gets the config and the seed and
+gives back arrays, so its worker may be on another machine; all files are written here.
+"""
+
+import dataclasses
+import io
+import os
+import time
+import zipfile
+from concurrent.futures import as_completed
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchformer.engine.model import forward, parameter_shapes, unflatten
+from scratchformer.run.config import to_toml
+from scratchformer.run.data import allowed_next
+from scratchformer.run.judge import LEARNED, count_wrong
+from scratchformer.run.train import HISTORY_COLUMNS, prepare, train
+from scratchformer.system.errors import Diverged, RunError
+from scratchformer.system.files import write_atomically
+from scratchformer.system.pool import can_fork, count_cores, process_pool
+from scratchformer.tools.seeds.report import count_learned, make_table
+
+
+class Result(NamedTuple):
+    """What one seed came to. A seed that failed has a note that says why, and what there was until then."""
+
+    seed: int
+    theta: np.ndarray                   # all parameters at the last step, end to end: (P,)
+    history: np.ndarray                 # a row of HISTORY_COLUMNS for each evaluation: (E, 5)
+    wrong: int                          # of the constrained positions of all held-out windows
+    constrained: int
+    loss: float                         # on all held-out windows
+    seconds: float
+    note: str
+
+    @property
+    def rule_error(self):
+        """Share of constrained positions of all held-out windows that are wrong; nan if it failed, or if
+        there are none."""
+        return self.wrong / self.constrained if self.constrained and not self.note else np.nan
+
+    @property
+    def learned(self):
+        """Whether the final rule error is at most 1%."""
+        return bool(self.rule_error <= LEARNED)
+
+    @property
+    def settled_step(self):
+        """Step of the first evaluation from which on the rule error (of the evaluations' sample of held-out
+        windows) is at most 1%, and stays so; None if there is none or the training failed."""
+        above = np.flatnonzero(self.column("rule_error") > LEARNED)
+        first = above[-1] + 1 if len(above) else 0
+        none = self.note or not self.constrained or first == len(self.history)
+        return None if none else int(self.column("step")[first])
+
+    def column(self, name):
+        """One of HISTORY_COLUMNS: (E,)."""
+        return self.history[:, HISTORY_COLUMNS.index(name)]
+
+    def params(self, config):
+        """The Params at the last step, of the config that was trained."""
+        tokens = config.data.numbers + len(config.data.operators)
+        return unflatten(self.theta, parameter_shapes(config.model, tokens))
+
+
+class Sweep(NamedTuple):
+    """A config and the Result of each seed, in the order asked for."""
+
+    config: object
+    folder: Path
+    results: list
+
+
+def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
+    """Train a config from each of the seeds that `folder` has no result of: a Sweep.
+
+    executor: a concurrent.futures.Executor; without one, a process a core of this machine. A seed
+    that fails is a row with its reason. If interrupted, what was finished is kept.
+    Raises RunError where the seeds are not different whole numbers from 0 on.
+    """
+    seeds, folder = check_seeds(seeds), Path(folder)
+    (folder / "results").mkdir(parents=True, exist_ok=True)
+    found = {seed: load_result(folder, config, seed) for seed in seeds}
+    results = {seed: result for seed, result in found.items() if result}
+    missing = [seed for seed in seeds if seed not in results]
+    futures, start = {}, time.perf_counter()
+    try:
+        own = executor is None and missing
+        with local_pool(config, len(missing)) if own else nullcontext(executor) as pool:
+            futures = {pool.submit(train_seed, config, seed): seed for seed in missing}
+            for future in as_completed(futures):
+                result = take(future, futures[future])
+                results[result.seed] = result
+                if len(result.history):
+                    save_result(folder, config, result)
+                left = len(seeds) - len(results)
+                rate = (time.perf_counter() - start) / (len(missing) - left)
+                progress(f"{count_learned(results.values())} seeds learned the rule; {left} to go, "
+                         f"{rate:.2f} s each")
+    finally:
+        for future in futures:
+            future.cancel()
+        done = Sweep(config, folder, [results[seed] for seed in seeds if seed in results])
+        write_atomically(folder / "seeds.csv", make_table(done.results).encode())
+    return done
+
+
+def check_seeds(seeds):
+    """The seeds as a list; RunError unless they are different whole numbers from 0 to 2**63 - 1."""
+    seeds = list(seeds)
+    for seed in seeds:
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+            raise RunError(f"seed {seed!r}: must be a whole number from 0 to 2**63 - 1")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise RunError("name at least one seed" if not seeds else "a seed is named twice")
+    return [int(seed) for seed in seeds]
+
+
+def with_seed(config, seed):
+    """The config with another seed."""
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, seed=seed))
+
+
+# the job
+
+
+def train_seed(config, seed):
+    """The Result of one seed: the same numbers as a run of it; a run that diverges is one too."""
+    start = time.perf_counter()
+    config = with_seed(config, seed)
+    data, judge, state = prepare(config)
+    wrong = constrained = 0
+    loss, note = np.nan, ""
+
+    def keep(reached):
+        nonlocal state
+        state = reached
+
+    try:
+        for reached in train(config, data, judge, state, keep):
+            keep(reached)
+        params = unflatten(state.theta, parameter_shapes(config.model, len(data.vocabulary)))
+        tokens, targets = data.held_out_windows[:, :-1], data.held_out_windows[:, 1:]
+        cache = forward(params, tokens, targets, config.model.use_residual)
+        allowed = allowed_next(judge.rule, data.vocabulary, tokens)
+        wrong, constrained, loss = *count_wrong(cache.logits, allowed), float(cache.loss)
+    except Diverged as error:
+        note = f"diverged {error}"
+    history = np.array(state.history).reshape(-1, len(HISTORY_COLUMNS))
+    return Result(
+        seed, state.theta, history, wrong, constrained, loss, time.perf_counter() - start, note
+    )
+
+
+def take(future, seed):
+    """The Result of a finished job; one that raised is a Result without history."""
+    try:
+        return future.result()
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Result(seed, np.zeros(0), np.zeros((0, len(HISTORY_COLUMNS))), 0, 0, np.nan, np.nan, reason)
+
+
+def local_pool(config, jobs):
+    """Processes for so many jobs, one a core at most; forks have the compiled code already."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # for workers that start from nothing
+    compile_all(config)
+    return process_pool(min(count_cores(), jobs), "fork" if can_fork() else "spawn")
+
+
+def compile_all(config):
+    """Have all compiled that a training of this config runs, by a training of one step."""
+    data = dataclasses.replace(
+        config.data, num_sequences=2, held_out_fraction=0.5, min_length=config.model.block_size + 1,
+        max_length=config.model.block_size + 1,
+    )
+    training = dataclasses.replace(config.training, steps=1, warmup_steps=0)
+    train_seed(dataclasses.replace(config, data=data, training=training), 0)
+
+
+# what is stored
+
+
+def result_path(folder, seed):
+    """The file of one seed's result."""
+    return folder / "results" / f"seed_{seed:06d}.npz"
+
+
+def save_result(folder, config, result):
+    """Write a Result with the config that led to it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, config=to_toml(with_seed(config, result.seed)), **result._asdict())
+    write_atomically(result_path(folder, result.seed), buffer.getvalue())
+
+
+def load_result(folder, config, seed):
+    """The stored Result of a seed of this very config, None if there is none that can be read."""
+    try:
+        with np.load(io.BytesIO(result_path(folder, seed).read_bytes()), allow_pickle=False) as file:
+            if str(file["config"]) != to_toml(with_seed(config, seed)):
+                return None
+            values = {name: file[name] if file[name].ndim else file[name].item() for name in Result._fields}
+            return Result(**values)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
