@@ -148,13 +148,13 @@ def train_seeds(args, config, other):
 
 
 def with_run(args, config, command):
-    """Train the run, or find it trained; then `command(args, run, step, seconds)`, which returns the exit
+    """Train the run, or find it trained; then `command(args, model, seconds)`, which returns the exit
     code. seconds: what training took, None if it was done before"""
+    from scratchformer.analysis.interventions import parse_intervention
     from scratchformer.engine.names import ACTIVATION_NAMES
-    from scratchformer.run.folder import Run
     from scratchformer.run.job import check_step, find_run, train
-    from scratchformer.tools.causal.interventions import parse_intervention
-    from scratchformer.tools.explain.explain import check, check_name
+    from scratchformer.run.run import Run
+    from scratchformer.tools.explain.explain import check_name, explain
 
     folder = Path(args.out) / config.name
     if args.visualize:
@@ -162,40 +162,40 @@ def with_run(args, config, command):
     else:
         check_step(args.step, config.training)
         run = Run(folder, config)
-    run.follow(args.sequence)
+    if args.sequence is not None:
+        run.follow(args.sequence)
     if args.pdb:
         check_name(args.name, ACTIVATION_NAMES)
     if args.explain is not None and not args.visualize:
-        check(run, args.explain, args.name, args.at, args.target)
-    args.ablate = [parse_intervention(text, run) for text in args.ablate]
+        explain(run.untrained, args.explain, args.name, args.at, args.target)
+    args.ablate = [parse_intervention(text, run.untrained) for text in args.ablate]
     seconds = None if args.visualize else train(run, args.resume, args.retrain)
-    step = run.steps[-1] if args.step is None else args.step
-    run.params(step)                                        # says which steps there are, if not this one
-    return command(args, run, step, seconds)
+    return command(args, run.last if args.step is None else run.at(args.step), seconds)
 
 
-def plots_folder(args, run, step):
+def plots_folder(args, model):
     """Where the run's figures go: those of a step asked for into a folder of their own."""
-    return run.folder / "plots" / (f"step_{step:06d}" if args.step is not None else "")
+    return model.run.folder / "plots" / (f"step_{model.step:06d}" if args.step is not None else "")
 
 
-def draw(args, run, step, seconds):
+def draw(args, model, seconds):
     """The main job: draw figures and, where all are, their captions; report."""
     from scratchformer.figures.draw import draw_all
     from scratchformer.run.job import summarize
 
-    plots = plots_folder(args, run, step)
+    plots = plots_folder(args, model)
     start = time.perf_counter()
-    times = draw_all(run, step, args.figure, plots, args.format, args.dpi, captions=args.all_figures)
-    summarize(run, step, plots, seconds, time.perf_counter() - start, times)
+    times = draw_all(model, args.figure, plots, args.format, args.dpi, captions=args.all_figures)
+    summarize(model, plots, seconds, time.perf_counter() - start, times)
     return 0
 
 
-def draw_films(args, run, step, seconds):
+def draw_films(args, model, seconds):
     """Draw films and report what each took."""
     from scratchformer.figures import film
     from scratchformer.system.progress import Progress
 
+    run = model.run
     films = film.film_names() if args.all_figures else args.figure
     if args.video_qkv:
         films = [name for name in film.film_names() if "qkv" in name]
@@ -218,53 +218,53 @@ def draw_films(args, run, step, seconds):
     return 0
 
 
-def explain(args, run, step, seconds):
+def explain(args, model, seconds):
     """Print the forward pass of an input, or one entry of it, or stop there in the debugger."""
     from shutil import get_terminal_size
 
     from scratchformer.tools.explain import explain
 
     if args.pdb:
-        explain.stop_in_debugger(run, step, args.explain, args.name)
+        explain.stop_in_debugger(model, args.explain, args.name)
     else:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         width = get_terminal_size().columns
-        print(explain.explain(run, step, args.explain, args.name, args.at, args.target, width, color))
+        print(explain.explain(model, args.explain, args.name, args.at, args.target, width, color))
     return 0
 
 
-def prove(args, run, step, seconds):
+def prove(args, model, seconds):
     """Judge the model after every context there is: 0 if it is always right where it can come to be."""
-    from scratchformer.run.folder import write_atomically
+    from scratchformer.system.files import write_atomically
     from scratchformer.system.progress import Progress
     from scratchformer.tools.prove.prove import prove
     from scratchformer.tools.prove.verdict import failures_text, report
 
     progress = Progress()
-    proof = prove(run, step, args.prove_limit, progress.show)
+    proof = prove(model, args.prove_limit, progress.show)
     progress.clear()
-    path = run.folder / f"failures_step_{step:06d}.tsv"
+    path = model.run.folder / f"failures_step_{model.step:06d}.tsv"
     write_atomically(path, failures_text(proof).encode())
     print(report(proof))
     print(f"failures: {path}")
     return proof.exit_code
 
 
-def ablate(args, run, step, seconds):
+def ablate(args, model, seconds):
     """Print what interventions, all at once, do to the answers."""
-    from scratchformer.tools.causal import interventions
+    from scratchformer.analysis import interventions
 
-    print(interventions.report(interventions.ablate(run, step, args.ablate)))
+    print(interventions.report(interventions.ablate(model, args.ablate)))
     return 0
 
 
-def draw_causal(args, run, step, seconds):
+def draw_causal(args, model, seconds):
     """Draw the figures of causal evidence and print where they are."""
     from scratchformer.figures.causal import NAMES
     from scratchformer.figures.draw import draw_all
 
-    plots = plots_folder(args, run, step)
-    draw_all(run, step, list(NAMES), plots, args.format, args.dpi)
+    plots = plots_folder(args, model)
+    draw_all(model, list(NAMES), plots, args.format, args.dpi)
     print(f"figures: {plots / 'causal'} ({len(NAMES)} files)")
     return 0
 

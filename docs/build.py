@@ -26,7 +26,8 @@ from scratchformer.figures.draw import draw_all  # noqa: E402
 from scratchformer.figures.film import draw_films, film_names  # noqa: E402
 from scratchformer.run import job  # noqa: E402
 from scratchformer.run.config import load_config  # noqa: E402
-from scratchformer.run.folder import Run, write_atomically  # noqa: E402
+from scratchformer.run.run import Run  # noqa: E402
+from scratchformer.system.files import write_atomically  # noqa: E402
 
 CONFIG = "plus_last_even"
 TEXTS = [REPO / "docs" / "walkthrough.md", REPO / "README.md"]
@@ -43,7 +44,7 @@ def main():
         job.train(run)
         draw_stills(run, Path(folder))
         draw_moving(run, Path(folder))
-        values = numbers(run)
+        values = numbers(run.last)
     for path in TEXTS:
         write_atomically(path, fill(path.read_text("utf-8"), values).encode())
 
@@ -55,7 +56,7 @@ def fill(text, values):
 
 def draw_stills(run, folder):
     """Every figure with few colours into PICTURES; folder: for what lies in between."""
-    draw_all(run, run.steps[-1], figure_names(), folder, dpi=DPI)
+    draw_all(run.last, figure_names(), folder, dpi=DPI)
     for name in figure_names():
         buffer = io.BytesIO()
         with Image.open(folder / f"{name}.png") as image:

@@ -26,22 +26,22 @@ STEPS = {"early": 2000, "middle": 4000, "late": 6000}   # of training, at which 
 STRANDED = "2 1 1 1 1 +"                                # a context after which the model is wrong
 
 
-def numbers(run):
+def numbers(model):
     """All of them: {name: text}."""
     values = {name: f"{step:,}" for name, step in STEPS.items()}
     for part in (learning, data, embeddings, projections, attention, predictions, sequence, failures):
-        values |= part(run, run.steps[-1])
+        values |= part(model)
     return values
 
 
-def ids(run, name):
+def ids(model, name):
     """Ids of a family's tokens."""
-    return [i for i, token in enumerate(run.vocabulary) if family(token) == name]
+    return [i for i, token in enumerate(model.vocabulary) if family(token) == name]
 
 
-def constrained(run):
+def constrained(model):
     """Where the rule says what comes next in held-out windows: (N, T) bool."""
-    return run.held_out_allowed.any(axis=-1)
+    return model.run.held_out.allowed.any(axis=-1)
 
 
 def line_share(points):
@@ -56,53 +56,54 @@ def number(value, decimals=2):
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
-def learning(run, step):
+def learning(model):
     """The model's size, and how its losses and errors fell."""
-    params, history = run.params(step), run.history
+    params, history = model.params, model.run.history
     errors, losses = history["rule_error"], history["held_out_loss"]
     row = int((history["step"] == STEPS["early"]).argmax())
-    wrong, count, loss = run.held_out(step)
-    counts = np.bincount(np.concatenate(run.data.train_sequences))
-    costs = -np.log(counts / counts.sum())[run.data.held_out_windows[:, 1:]]
-    probs = run.forward(STEPS["early"], run.held_out_tokens).probs[constrained(run)]
+    wrong, count, loss = (*model.count_wrong(), float(model.held_out.loss))
+    counts = np.bincount(np.concatenate(model.data.train_sequences))
+    costs = -np.log(counts / counts.sum())[model.data.held_out_windows[:, 1:]]
+    probs = model.run.at(STEPS["early"]).forward(model.run.held_out.tokens).probs[constrained(model)]
     return {
-        "window": f"{run.config.model.block_size}", "vocabulary": f"{len(run.vocabulary)}",
-        "steps": f"{step:,}", "params": f"{sum(array.size for array in params):,}",
+        "window": f"{model.config.model.block_size}", "vocabulary": f"{len(model.vocabulary)}",
+        "steps": f"{model.step:,}", "params": f"{sum(array.size for array in params):,}",
         "params_attention": f"{sum(array.size for array in params[2:6])}",
         "params_ffn": f"{sum(array.size for array in params[6:10])}", "hidden": f"{params.b_in.size}",
-        "loss_start": f"{losses[0]:.2f}", "loss_even": f"{np.log(len(run.vocabulary)):.2f}",
+        "loss_start": f"{losses[0]:.2f}", "loss_even": f"{np.log(len(model.vocabulary)):.2f}",
         "loss_early": f"{losses[row]:.2f}", "loss_counts": f"{costs.mean():.2f}", "loss": f"{loss:.2f}",
         "error_early": f"{errors[row]:.1%}",
-        "even_early": f"{probs[:, ids(run, 'even')].sum(axis=1).mean():.1%}",
+        "even_early": f"{probs[:, ids(model, 'even')].sum(axis=1).mean():.1%}",
         "below_10": f"{history['step'][(errors < 0.1).argmax()]:,.0f}",
         "below_1": f"{history['step'][(errors < 0.01).argmax()]:,.0f}",
         "error": f"{wrong / count:.2%}", "wrong": f"{wrong}", "constrained": f"{count:,}",
     }
 
 
-def data(run, step):
+def data(model):
     """What the model read, and what it writes."""
-    tokens = np.concatenate(run.data.train_sequences)
-    correct, count = cells.count(cells.judge(run, run.data.train_sequences))
-    before, after = (cells.count(f04.written(run, at)[1]) for at in (run.steps[0], step))
-    bad, judged = run.judge.judge_generated(run.generate(step, 200, 50))
+    tokens = np.concatenate(model.data.train_sequences)
+    correct, count = cells.count(cells.judge(model, model.data.train_sequences))
+    before, after = (cells.count(f04.written(model.run.at(at))[1]) for at in (model.run.steps[0], model.step))
+    bad, judged = model.run.judge.judge_generated(model.generate(200, 50))
     return {
-        "sequences": f"{len(run.data.train_sequences):,}", "tokens": f"{len(tokens):,}",
+        "sequences": f"{len(model.data.train_sequences):,}", "tokens": f"{len(tokens):,}",
         "share_constrained": f"{count / len(tokens):.1%}", "share_correct": f"{correct / count:.0%}",
-        "share_plus": f"{(tokens == run.vocabulary.index('+')).mean():.1%}",
+        "share_plus": f"{(tokens == model.vocabulary.index('+')).mean():.1%}",
         "written_before": "{} of {}".format(*before), "written_after": "{} of {}".format(*after),
-        "written_wrong": f"{bad / judged:.2%}", "mass": f"{s14.answer_share(run, step)[0]:.1%}",
+        "written_wrong": f"{bad / judged:.2%}", "mass": f"{s14.answer_share(model)[0]:.1%}",
     }
 
 
-def embeddings(run, step):
+def embeddings(model):
     """Where tokens and positions lie."""
-    W, W_pos, even = run.params(step).W_token, run.params(step).W_pos, ids(run, "even")
+    W, W_pos, even = model.params.W_token, model.params.W_pos, ids(model, "even")
     (apart, spread), (apart_0, spread_0) = (
-        planes.group_distances(run.params(at).W_token, run.vocabulary) for at in (step, run.steps[0])
+        planes.group_distances(one.params.W_token, model.vocabulary)
+        for one in (model, model.run.at(model.run.steps[0]))
     )
     near, _, distance, _ = f06.extremes(W[even])
-    split = [f05.compare_families(run, at)[0][1] for at in run.steps]
+    split = [f05.compare_families(model.run.at(at))[0][1] for at in model.run.steps]
     hops = np.linalg.norm(np.diff(W_pos, axis=0), axis=1)
     return {
         "even_odd": f"{apart['even', 'odd']:.2f}", "even_plus": f"{apart['even', 'operator']:.2f}",
@@ -112,19 +113,19 @@ def embeddings(run, step):
         "even_odd_0": f"{apart_0['even', 'odd']:.2f}",
         "odd_spread": f"{spread['odd']:.3f}", "odd_spread_0": f"{spread_0['odd']:.2f}",
         "even_spread": f"{spread['even']:.2f}", "even_line": f"{line_share(W[even]):.2%}",
-        "near": " and ".join(f"`{run.vocabulary[even[i]]}`" for i in near),
+        "near": " and ".join(f"`{model.vocabulary[even[i]]}`" for i in near),
         "near_distance": f"{distance:.2f}",
         "hop_first": f"{hops[0]:.2f}", "hop": f"{hops[1:-1].mean():.2f}", "hop_last": f"{hops[-1]:.2f}",
-        "split": f"{run.steps[len(split) - split[::-1].index(False)]:,}",
+        "split": f"{model.run.steps[len(split) - split[::-1].index(False)]:,}",
     }
 
 
-def projections(run, step):
+def projections(model):
     """What the three matrices make of the embeddings."""
-    grid, start = (run.grid(at) for at in (step, run.steps[0]))
-    sizes = np.linalg.svd(run.params(step).W_q[:, 0], compute_uv=False)
+    grid, start = (model.run.at(at).grid for at in (model.step, model.run.steps[0]))
+    sizes = np.linalg.svd(model.params.W_q[:, 0], compute_uv=False)
     apart, apart_0 = (
-        [planes.group_distances(part[:, 0].mean(axis=1), run.vocabulary)[0]["even", "operator"]
+        [planes.group_distances(part[:, 0].mean(axis=1), model.vocabulary)[0]["even", "operator"]
          for part in (cache.q, cache.k)] for cache in (grid, start)
     )
     return {
@@ -135,32 +136,32 @@ def projections(run, step):
     }
 
 
-def attention(run, step):
+def attention(model):
     """Who reads whom."""
     shares = {
-        name: qk.attention_shares(run.held_out_cache(at), run.vocabulary, constrained(run))["even"]
-        for name, at in {"end": step, "start": run.steps[0], **STEPS}.items()
+        name: qk.attention_shares(model.run.at(at).held_out, model.vocabulary, constrained(model))["even"]
+        for name, at in {"end": model.step, "start": model.run.steps[0], **STEPS}.items()
     }
-    cache, history = run.held_out_cache(step), run.history
+    cache, history = model.held_out, model.run.history
     alike = cache._replace(attention=np.broadcast_to(qk.evenly(cache.tokens.shape[1]), cache.attention.shape))
-    even_queries = np.isin(cache.tokens, ids(run, "even"))
-    means = s09.family_means(qk.pair_scores(run, step), run.vocabulary)["operator"]
+    even_queries = np.isin(cache.tokens, ids(model, "even"))
+    means = s09.family_means(qk.pair_scores(model), model.vocabulary)["operator"]
     return {
         **{f"read_{name}": f"{share:.1%}" for name, share in shares.items()},
-        "read_alike": f"{qk.attention_shares(alike, run.vocabulary, constrained(run))['even']:.1%}",
-        "even_reads_plus": f"{qk.attention_shares(cache, run.vocabulary, even_queries)['operator']:.1%}",
+        "read_alike": f"{qk.attention_shares(alike, model.vocabulary, constrained(model))['even']:.1%}",
+        "even_reads_plus": f"{qk.attention_shares(cache, model.vocabulary, even_queries)['operator']:.1%}",
         "error_late": f"{history['rule_error'][history['step'] == STEPS['late']][0]:.1%}",
         **{f"score_{name}": number(mean, 0) for name, mean in means.items()},
-        **recency(run, step),
+        **recency(model),
     }
 
 
-def recency(run, step):
+def recency(model):
     """By how much the query of + prefers nearer keys of even tokens."""
-    token, shown = f10.focus(run)
+    token, shown = f10.focus(model)
     scores = np.array([                                                         # (query T, even, key T)
-        f10.key_scores(run.grid(step), token, position)[ids(run, "even")]
-        for position in range(run.config.model.block_size)
+        f10.key_scores(model.grid, token, position)[ids(model, "even")]
+        for position in range(model.config.model.block_size)
     ])
     leads = [
         scores[t, :, s + 1].min() - scores[t, :, s].max() for t in range(len(scores)) for s in range(t - 1)
@@ -172,37 +173,37 @@ def recency(run, step):
     }
 
 
-def predictions(run, step):
+def predictions(model):
     """Which token is the likeliest where, and whom attention brings there."""
-    embed = run.grid(step).embed.reshape(-1, run.config.model.n_embd)
+    embed = model.grid.embed.reshape(-1, model.config.model.n_embd)
     areas, areas_early = (
         f07.likeliest_counts(landscapes.landscapes(
-            run, at, landscapes.square_box(landscapes.stream_points(run, at))
-        ).reshape(-1, len(run.vocabulary))) for at in (step, STEPS["early"])
+            model.run.at(at), landscapes.square_box(landscapes.stream_points(model.run.at(at)))
+        ).reshape(-1, len(model.vocabulary))) for at in (model.step, STEPS["early"])
     )
-    plus = run.vocabulary.index("+")
-    cache, allowed, right = f11.landings(run, step)
-    chosen = constrained(run)
-    still = int(lands_right(run.landscape(step, cache.embed[chosen]), allowed[chosen]).sum())
+    plus = model.vocabulary.index("+")
+    cache, allowed, right = f11.landings(model)
+    chosen = constrained(model)
+    still = int(lands_right(model.landscape(cache.embed[chosen]), allowed[chosen]).sum())
     return {
         "regions": f"{(areas > 0).sum()}", "regions_early": f"{(areas_early > 0).sum()}",
-        **{f"area_{name}": f"{areas[run.vocabulary.index(token)] / areas.sum():.1%}"
+        **{f"area_{name}": f"{areas[model.vocabulary.index(token)] / areas.sum():.1%}"
            for name, token in (("plus", "+"), ("6", "6"), ("0", "0"), ("2", "2"))},
         "points": f"{len(embed)}",
-        "points_plus": f"{f07.likeliest_counts(run.landscape(step, embed))[plus]}",
+        "points_plus": f"{f07.likeliest_counts(model.landscape(embed))[plus]}",
         "right": f"{right.sum():,}", "still": f"{still:,}", "still_share": f"{still / chosen.sum():.1%}",
     }
 
 
-def sequence(run, step):
+def sequence(model):
     """What becomes of the sequences that the figures follow."""
-    shown = demos.follow_all(run, step)
+    shown = demos.follow_all(model)
     cache = shown[0].cache
-    apart = list(f12.distances(cache.embed[0], row_labels(run, cache)).values())
-    share, alike, _ = f13.answer_attention(run, step)
-    weight, distance, length = f14.most_read(run, step)
-    shifts = f15.mean_shifts(run, step)
-    between = s07.answer_shares(run.held_out_cache(step), s07.single_answers(run))
+    apart = list(f12.distances(cache.embed[0], row_labels(model, cache)).values())
+    share, alike, _ = f13.answer_attention(model)
+    weight, distance, length = f14.most_read(model)
+    shifts = f15.mean_shifts(model)
+    between = s07.answer_shares(model.held_out, s07.single_answers(model))
     weights = cache.attention[0, 0, shown[0].where[-1]]
     values = {
         "apart": f"{apart[0]:.2f}", "among": f"{apart[1]:.2f}",
@@ -220,18 +221,18 @@ def sequence(run, step):
     return values
 
 
-def failures(run, step):
+def failures(model):
     """Where the model is wrong, of all contexts there are."""
-    proof = prove(run, step)
+    proof = prove(model)
     verdict = proof.producible
     wrong, total = verdict.wrong.total(), verdict.total.total()
     answers = [failure.allowed for failure in verdict.failures]
     first = [family(str(failure.context[0])) == "even" and
              not any(family(str(token)) == "even" for token in failure.context[1:])
              for failure in verdict.failures]
-    cache = run.forward(step, parse_tokens(STRANDED, run.data.vocabulary, run.config.model.block_size)[None])
-    two, nought = (run.vocabulary.index(token) for token in "20")
-    v = run.grid(step).v[:, 0]
+    cache = model.forward(parse_tokens(STRANDED, model.data.vocabulary, model.config.model.block_size)[None])
+    two, nought = (model.vocabulary.index(token) for token in "20")
+    v = model.grid.v[:, 0]
     return {
         "contexts": f"{total:,}", "failures": f"{wrong:,}", "failures_share": f"{wrong / total:.2%}",
         "failures_2": f"{answers.count((2,)):,}", "failures_0": f"{answers.count((0,)):,}",

@@ -8,25 +8,25 @@ from scratchformer.run.judge import LEARNED
 CAPITALS = {"qk": "QK", "qkv": "QKV"}
 
 
-def captions(run, step, names, format="png"):
+def captions(model, names, format="png"):
     """The Markdown text: what the run is and whether it learned its rule; then, in reading order, heading,
     picture and caption of each figure in `names`. The pictures lie beside the text."""
     parts = [
-        f"# {run.config.name} at step {step:,}",
-        f"Rule: {run.config.description or run.config.data.rule}.",
-        verdict(run, step),
+        f"# {model.name} at step {model.step:,}",
+        f"Rule: {model.config.description or model.config.data.rule}.",
+        verdict(model),
     ]
     for name in sorted(names, key=figure_names().index):
         heading = describe_name(name)
         parts += [
-            f"## {heading}", f"![{heading}]({name}.{format})", figure_module(name).caption(run, step),
+            f"## {heading}", f"![{heading}]({name}.{format})", figure_module(name).caption(model),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def verdict(run, step):
+def verdict(model):
     """Whether the model of a step follows the rule on all held-out windows, in a paragraph."""
-    wrong, constrained, loss = run.held_out(step)
+    (wrong, constrained), loss = model.count_wrong(), float(model.held_out.loss)
     if not constrained:
         return (
             "Verdict: none, as the rule constrains no position of the held-out windows. "

@@ -1,8 +1,8 @@
 """Which figures there are. A figure is a module named f<number>_<name>.py, in this folder or in
 supplementary/ or extended/ below it.
 
-Such a module has `SIZE`, the figure's width and height in inches, `draw(fig, run, step)`, and
-`caption(run, step)`, a paragraph on what is to be seen in it, with the numbers of this run.
+Such a module has `SIZE`, the figure's width and height in inches, `draw(fig, model)`, and
+`caption(model)`, a paragraph on what is to be seen in it, with the numbers of this run.
 """
 
 import importlib

@@ -10,10 +10,10 @@ from scratchformer.run.data import judge_sequence
 MARKS = {1: "✓", 0: "✗"}
 
 
-def judge(run, sequences, context=None):
+def judge(model, sequences, context=None):
     """Verdicts of sequences, each given at most `context` tokens before a token (None: all of them)."""
     return [
-        judge_sequence(run.rule, run.data.vocabulary, sequence, context or len(sequence))
+        judge_sequence(model.rule, model.data.vocabulary, sequence, context or len(sequence))
         for sequence in sequences
     ]
 
@@ -31,7 +31,7 @@ def share(correct, constrained):
     return f"{correct:,} of {constrained:,} constrained tokens correct ({correct / constrained:.1%})"
 
 
-def draw_cells(ax, run, sequences, verdicts):
+def draw_cells(ax, model, sequences, verdicts):
     """One row of cells a sequence, its tokens written in; ✓ and ✗ repeat the colours."""
     longest = max(map(len, sequences))
     grid = np.ma.masked_array(np.zeros((len(sequences), longest)), mask=True)
@@ -46,7 +46,7 @@ def draw_cells(ax, run, sequences, verdicts):
     cells = [(row, t) for row, sequence in enumerate(sequences) for t in range(len(sequence))]
     verdict = np.concatenate(verdicts)
     points = np.array([(t + 0.5, row + 0.5) for row, t in cells])
-    texts = np.array([run.vocabulary[sequences[row][t]] for row, t in cells])
+    texts = np.array([model.vocabulary[sequences[row][t]] for row, t in cells])
     for value, color in ((-1, "#555555"), (0, "white"), (1, INK)):
         chosen = verdict == value
         if chosen.any():

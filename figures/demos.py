@@ -11,36 +11,36 @@ from scratchformer.run.data import allowed_next
 Demo = namedtuple("Demo", "cache labels allowed state where")
 
 
-def follow(run, step, number):
+def follow(model, number):
     """The run's sequence of that number, from 0, in the model of a step.
 
     cache: Cache of one row; labels: its tokens at positions, such as 8₇; allowed: (T, V) answers;
     state: (T,) verdicts; where: constrained positions
     """
-    cache = demo_caches(run, step)[number]
-    state = verdicts(run, cache)
+    cache = demo_caches(model)[number]
+    state = verdicts(model, cache)
     return Demo(
-        cache, [at_position(token, t) for t, token in enumerate(row_labels(run, cache))],
-        allowed_next(run.rule, run.data.vocabulary, cache.tokens)[0], state, np.flatnonzero(state >= 0),
+        cache, [at_position(token, t) for t, token in enumerate(row_labels(model, cache))],
+        allowed_next(model.rule, model.data.vocabulary, cache.tokens)[0], state, np.flatnonzero(state >= 0),
     )
 
 
-def follow_all(run, step):
+def follow_all(model):
     """All of the run's sequences in the model of a step: list of Demo."""
-    return [follow(run, step, number) for number in range(len(run.demos))]
+    return [follow(model, number) for number in range(len(model.demos))]
 
 
-def missing(run, number):
+def missing(model, number):
     """Why there is no sequence of that number."""
     return (
         f"There is no value demo {number}: the held-out windows of this run give only "
-        f"{len(run.demos)} to follow."
+        f"{len(model.demos)} to follow."
     )
 
 
-def values_in_stream(run, step):
+def values_in_stream(model):
     """Whether v lies in the stream's plane: attention adds the mixed values as they are."""
-    return run.params(step).W_o.size == 0
+    return model.params.W_o.size == 0
 
 
 def likeliest(demo, token, count):
@@ -62,7 +62,7 @@ def heading(demo, token):
     return lines
 
 
-def outcome(run, demo):
+def outcome(model, demo):
     """What the model predicts at constrained positions, and with what probability, in words."""
     probs, where = demo.cache.probs[0], demo.where
     if not len(where):
@@ -75,11 +75,11 @@ def outcome(run, demo):
         )
     clauses = []
     for t in where:
-        answers = [run.vocabulary[i] for i in np.flatnonzero(demo.allowed[t])]
+        answers = [model.vocabulary[i] for i in np.flatnonzero(demo.allowed[t])]
         answer = " or ".join(answers) if len(answers) <= 3 else f"one of {len(answers)} tokens"
         best = probs[t].argmax()
         clauses.append(
-            f"{demo.labels[t]}: answer {answer}, predicted {run.vocabulary[best]} "
+            f"{demo.labels[t]}: answer {answer}, predicted {model.vocabulary[best]} "
             f"{MARKS[int(demo.state[t])]} with probability {probs[t, best]:.1%}"
         )
     return ";  ".join(clauses)

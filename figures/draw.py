@@ -1,4 +1,4 @@
-"""Draws figures of a run into files."""
+"""Draws figures of a model into files."""
 
 import io
 import time
@@ -10,26 +10,26 @@ from matplotlib.figure import Figure
 from scratchformer.figures.captions import captions as all_captions
 from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.style import RC
-from scratchformer.run.folder import write_atomically
 from scratchformer.system import pool
+from scratchformer.system.files import write_atomically
 
 NO_DATES = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def make_figure(run, step, name):
+def make_figure(model, name):
     """The figure of that name as a matplotlib Figure, for use within `rc_context(RC)`."""
     module = figure_module(name)
     fig = Figure(figsize=module.SIZE)
-    module.draw(fig, run, step)
+    module.draw(fig, model)
     return fig
 
 
-def draw_figure(run, step, name, folder, format="png", dpi=150):
+def draw_figure(model, name, folder, format="png", dpi=150):
     """Write one figure to folder/name.format, the same bytes at every call; returns the seconds it took."""
     start = time.perf_counter()
     buffer = io.BytesIO()
     with matplotlib.rc_context(RC):
-        fig = make_figure(run, step, name)
+        fig = make_figure(model, name)
         fig.savefig(buffer, format=format, dpi=dpi, metadata=NO_DATES[format])
     path = Path(folder) / f"{name}.{format}"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,27 +37,27 @@ def draw_figure(run, step, name, folder, format="png", dpi=150):
     return time.perf_counter() - start
 
 
-def draw_all(run, step, names, folder, format="png", dpi=150, captions=False):
+def draw_all(model, names, folder, format="png", dpi=150, captions=False):
     """Write figures into a folder, which is made if need be: {name: seconds}. Several processes share the
-    work where they can. With `captions`, captions.md tells of all figures of the run.
+    work where they can. With `captions`, captions.md tells of all the figures.
     """
-    run.held_out_cache(step), run.demos                     # what most need is made once, before the fork
-    jobs = [(draw_figure, step, name, folder, format, dpi) for name in names]
+    model.held_out, model.demos                             # what most need is made once, before the fork
+    jobs = [(draw_figure, name, folder, format, dpi) for name in names]
     if captions:
-        jobs.append((write_captions, step, names, folder, format))
-    with pool.fork_pool(run, len(jobs)) as workers:
-        seconds = list(pool.in_order(workers, with_run, jobs, len(jobs)))
+        jobs.append((write_captions, names, folder, format))
+    with pool.fork_pool(model, len(jobs)) as workers:
+        seconds = list(pool.in_order(workers, with_model, jobs, len(jobs)))
     return dict(zip([*names, "captions"], seconds, strict=False))
 
 
-def with_run(function, *arguments):
-    """Call a function with the run that the processes share."""
+def with_model(function, *arguments):
+    """Call a function with the model that the processes share."""
     return function(pool.SHARED, *arguments)
 
 
-def write_captions(run, step, names, folder, format="png"):
+def write_captions(model, names, folder, format="png"):
     """Write folder/captions.md; returns the seconds it took."""
     start = time.perf_counter()
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_atomically(Path(folder) / "captions.md", all_captions(run, step, names, format).encode())
+    write_atomically(Path(folder) / "captions.md", all_captions(model, names, format).encode())
     return time.perf_counter() - start

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from scratchformer.run.folder import RunError
+from scratchformer.system.errors import RunError
 
 COLORS = 128                    # of a film's palette: fewer make smaller files
 SAME = 255                      # and one more index: as in the frame before

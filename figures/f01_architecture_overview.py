@@ -42,14 +42,14 @@ ROUTES = (                                      # straight arrows from box to bo
 )
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Boxes for arrays, arrows for what is computed from what; shapes are those of the live arrays."""
-    windows = batch(run)
-    params = run.params(step)
-    cache = run.forward(step, windows[:, :-1], windows[:, 1:])
+    windows = batch(model)
+    params = model.params
+    cache = model.forward(windows[:, :-1], windows[:, 1:])
     arrays = params._asdict() | cache._asdict()
     title(
-        fig, f"Architecture of {run.config.name}",
+        fig, f"Architecture of {model.name}",
         f"{size(params):,} parameters; shapes of a forward pass of {len(windows)} windows",
     )
     ax = panel(fig, 0, 0, *SIZE)
@@ -74,9 +74,9 @@ def draw(fig, run, step):
     draw_dims(ax, dict(zip("BHTD", cache.q.shape, strict=True)) | last)
 
 
-def batch(run):
+def batch(model):
     """The training windows whose pass is shown."""
-    return run.data.train_windows[: run.config.training.batch_size]
+    return model.data.train_windows[: model.config.training.batch_size]
 
 
 def size(arrays):
@@ -185,15 +185,15 @@ def draw_dims(ax, sizes):
         ax.text(3.35, y, text, va="center", color="#5a6672")
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and this model's size."""
-    params, C = run.params(step), run.config.model.n_embd
+    params, C = model.params, model.config.model.n_embd
     parts = {
         "embeddings": params[:2], "attention": params[2:6], "the feed-forward layer": params[6:10],
         "the LM head": params[10:],
     }
     stream = (
-        "each adding to what it finds there" if run.config.model.use_residual
+        "each adding to what it finds there" if model.config.model.use_residual
         else "each replacing what it finds there, as this model has no residual connections"
     )
     plane = (
@@ -203,10 +203,10 @@ def caption(run, step):
     )
     return (
         "Every box is an array of the model, with the shape it has as "
-        f"{counted(len(batch(run)), 'training window')} pass through; yellow boxes are learned, white ones "
+        f"{counted(len(batch(model)), 'training window')} pass through; yellow boxes are learned, white ones "
         "given or computed. Read it from the tokens down the left side: attention, with its queries, keys "
         f"and values, and the feed-forward layer read this stream, {stream}, and the LM head turns it into a "
-        f"probability for each of {len(run.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
+        f"probability for each of {len(model.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
         + listed([f"{size(arrays):,} are in {name}" for name, arrays in parts.items()])
         + f". {plane} The first question is whether such a model learned its rule at all."
     )

@@ -12,13 +12,13 @@ SIZE = (10, 5.6)
 GENERATED = "#7a3f8f"
 
 
-def draw(fig, run, step):
-    """Losses on the left axis, rule errors on the right; a vertical line marks `step`."""
-    history = run.history
+def draw(fig, model):
+    """Losses on the left axis, rule errors on the right; a vertical line marks the model's step."""
+    history = model.run.history
     steps, last = history["step"], -1
     title(
-        fig, f"Learning curve of {run.config.name}",
-        f"losses and rule error: measured on {samples(run)}\n"
+        fig, f"Learning curve of {model.name}",
+        f"losses and rule error: measured on {samples(model)}\n"
         f"after {steps[last]:,.0f} steps: loss {history['train_loss'][last]:.3f} on training, "
         f"{history['held_out_loss'][last]:.3f} on held-out windows; "
         f"rule error {history['rule_error'][last]:.1%}, "
@@ -26,7 +26,7 @@ def draw(fig, run, step):
     )
     loss_ax = panel(fig, 0.75, 1.35, 8.45, 2.97)
     error_ax = loss_ax.twinx()
-    many, even = len(steps) > 30, np.log(len(run.vocabulary))
+    many, even = len(steps) > 30, np.log(len(model.vocabulary))
     lines = [
         *loss_ax.plot(
             steps, history["train_loss"], color=TRAIN, linewidth=2.4, label="loss, training windows",
@@ -55,9 +55,11 @@ def draw(fig, run, step):
     error_ax.set_ylim(-0.03, 1.03)
     error_ax.set_ylabel("rule error, generated rule error: share wrong")
     error_ax.spines["right"].set(visible=True, color=GREY)
-    if step != run.steps[-1]:
-        loss_ax.axvline(step, color=INK, linewidth=1.8, clip_on=False, zorder=6)
-        loss_ax.text(step, 1.01, f"step {step:,}", transform=loss_ax.get_xaxis_transform(), ha="center")
+    if model.step != model.run.steps[-1]:
+        loss_ax.axvline(model.step, color=INK, linewidth=1.8, clip_on=False, zorder=6)
+        loss_ax.text(
+            model.step, 1.01, f"step {model.step:,}", transform=loss_ax.get_xaxis_transform(), ha="center"
+        )
     fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.65 / SIZE[1]), ncols=5, columnspacing=1.5)
     for x, text, color in ((0.75, RULE_ERROR, WRONG), (5.15, GENERATED_RULE_ERROR, GENERATED)):
         fig.text(
@@ -67,34 +69,35 @@ def draw(fig, run, step):
     loss_ax.spines["left"].set_color(GREY)
 
 
-def samples(run):
+def samples(model):
     """The sizes of the samples on which losses and rule error are measured, in words."""
-    train, held_out = len(run.judge.train_windows), len(run.judge.held_out_windows)
+    train, held_out = len(model.run.judge.train_windows), len(model.run.judge.held_out_windows)
     return f"a sample of {counted(train, 'training window')} and {counted(held_out, 'held-out window')}"
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and when this run learned what it learned."""
-    history = run.history
+    history = model.run.history
     steps, losses = history["step"], history["held_out_loss"]
     lowest = losses.argmin()
-    marked = "" if step == run.steps[-1] else f" A vertical line marks step {step:,}, that of other figures."
+    at_the_end = model.step == model.run.steps[-1]
+    marked = "" if at_the_end else f" A vertical line marks step {model.step:,}, that of other figures."
     return (
         "The left axis is the loss on training and on held-out windows, the right axis the two rule errors "
-        f"explained below the curves. Losses and rule error are measured on {samples(run)}, while the "
+        f"explained below the curves. Losses and rule error are measured on {samples(model)}, while the "
         f"verdict counts all held-out windows.{marked} Over {counted(int(steps[-1]), 'step')} the held-out "
         f"loss went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token (guessing evenly, the dashed grey "
-        f"line, costs {np.log(len(run.vocabulary)):.3f}) and was lowest, {losses[lowest]:.3f}, at step "
+        f"line, costs {np.log(len(model.vocabulary)):.3f}) and was lowest, {losses[lowest]:.3f}, at step "
         f"{steps[lowest]:,.0f}; the training loss ended at {history['train_loss'][-1]:.3f}. "
-        f"{describe_errors(run)} What the model read on the way comes next."
+        f"{describe_errors(model)} What the model read on the way comes next."
     )
 
 
-def describe_errors(run):
+def describe_errors(model):
     """When the rule error fell, in sentences."""
-    history = run.history
+    history = model.run.history
     errors = history["rule_error"]
-    if not run.judge.allowed.any():
+    if not model.run.judge.allowed.any():
         return "The rule constrains none of the positions measured, so the rule errors say nothing here."
     falls = [
         f"below {level:.0%} at step {history['step'][(errors < level).argmax()]:,.0f}"

@@ -10,27 +10,27 @@ SIZE = (10, 4.1)
 SHOWN = 6
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """The first sequences of the training set, judged with all that came before each token."""
-    everything = run.data.train_sequences
-    verdicts = judge(run, everything)
+    everything = model.data.train_sequences
+    verdicts = judge(model, everything)
     title(
-        fig, f"Training data of {run.config.name}",
+        fig, f"Training data of {model.name}",
         f"{min(SHOWN, len(everything))} of {len(everything):,} sequences; "
         f"in all of them {share(*count(verdicts))}",
     )
     ax = panel(fig, 0.5, 0.55, 9.35, 2.5)
-    draw_cells(ax, run, everything[:SHOWN], verdicts[:SHOWN])
+    draw_cells(ax, model, everything[:SHOWN], verdicts[:SHOWN])
     ax.set_ylabel("sequence")
     verdict_legend(fig, 3.25)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and how much of the data the rule constrains."""
-    everything = run.data.train_sequences
-    correct, constrained = count(judge(run, everything))
+    everything = model.data.train_sequences
+    correct, constrained = count(judge(model, everything))
     tokens = np.concatenate(everything)
-    counts = np.bincount(tokens, minlength=len(run.vocabulary))
+    counts = np.bincount(tokens, minlength=len(model.vocabulary))
     most, least = counts.argmax(), counts.argmin()
     if not constrained:
         facts = "The rule constrains none of them, so nothing here can teach it."
@@ -44,7 +44,7 @@ def caption(run, step):
         "Each row is a sequence of the training set, read from left to right. A green cell with ✓ follows "
         "the rule, a red one with ✗ would break it, and at a grey one the rule says nothing about what the "
         f"token may be. The {counted(len(everything), 'sequence')} hold {counted(len(tokens), 'token')}. "
-        f"{facts} The most frequent token is {code(run.vocabulary[most])} "
-        f"({counts[most] / len(tokens):.1%}), the rarest {code(run.vocabulary[least])} "
+        f"{facts} The most frequent token is {code(model.vocabulary[most])} "
+        f"({counts[most] / len(tokens):.1%}), the rarest {code(model.vocabulary[least])} "
         f"({counts[least] / len(tokens):.1%}). The same cells, filled by the model instead, follow."
     )

@@ -7,14 +7,14 @@ from scratchformer.figures.words import counted, listed
 SIZE = (10, 8.2)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Above the matrices, below the same as points."""
-    params, vocabulary = run.params(step), run.vocabulary
+    params, vocabulary = model.params, model.vocabulary
     V, C = params.W_token.shape
     T = len(params.W_pos)
     apart, spread = group_distances(params.W_token, vocabulary)
     title(
-        fig, f"Embeddings of {run.config.name} at step {step:,}",
+        fig, f"Embeddings of {model.name} at step {model.step:,}",
         "distance of mean token embeddings: " + ", ".join(f"{a}–{b} {d:.2f}" for (a, b), d in apart.items())
         + "\nspread (rms) around the mean: " + ", ".join(f"{name} {s:.2f}" for name, s in spread.items()),
     )
@@ -42,11 +42,11 @@ def draw(fig, run, step):
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and which families of tokens stand apart in this run."""
-    params = run.params(step)
+    params = model.params
     V, C = params.W_token.shape
-    pairs, before = (compare_families(run, at) for at in (step, run.steps[0]))
+    pairs, before = (compare_families(one) for one in (model, model.run.at(model.run.steps[0])))
     verdicts = [
         f"{lead} {listed([text for text, apart in pairs if apart == wanted])}"
         for wanted, lead in ((True, "these pairs are apart:"), (False, "these are not:"))
@@ -57,15 +57,15 @@ def caption(run, step):
         f"{counted(len(params.W_pos), 'position')}, and dimension 0 of their sum, where the model starts "
         "from. Below, the same as points, coloured by token on the left and right, by position in the "
         "middle. Call two families of tokens apart if their means are further from each other than their "
-        f"spreads taken together. By that measure {'; '.join(verdicts)}. At step {run.steps[0]}, where "
+        f"spreads taken together. By that measure {'; '.join(verdicts)}. At step {model.run.steps[0]}, where "
         f"chance alone had placed them, {sum(apart for _, apart in before)} of {len(before)} were. The "
         "planes follow at full size."
     )
 
 
-def compare_families(run, step):
+def compare_families(model):
     """For each pair of families, (their distance against their spreads in words, whether they are apart)."""
-    distances, spread = group_distances(run.params(step).W_token, run.vocabulary)
+    distances, spread = group_distances(model.params.W_token, model.vocabulary)
     pairs = []
     for (a, b), distance in distances.items():
         both = spread.get(a, 0) + spread.get(b, 0)

@@ -10,12 +10,12 @@ from scratchformer.figures.words import code, counted
 SIZE = (10, 14)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Tokens, positions, and below them every token at every position."""
-    params, vocabulary = run.params(step), run.vocabulary
+    params, vocabulary = model.params, model.vocabulary
     V, T = len(params.W_token), len(params.W_pos)
     title(
-        fig, f"Embedding planes of {run.config.name} at step {step:,}",
+        fig, f"Embedding planes of {model.name} at step {model.step:,}",
         f"{V} tokens, {T} positions, and their {V * T} sums: {at_position(vocabulary[0], T - 1)} is token "
         f"{vocabulary[0]} at position {T - 1}; points too close to tell apart share a label",
     )
@@ -30,9 +30,9 @@ def draw(fig, run, step):
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.18)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and which tokens and positions of this run are neighbours."""
-    params, names = run.params(step), [code(token) for token in run.vocabulary]
+    params, names = model.params, [code(token) for token in model.vocabulary]
     V, T = len(params.W_token), len(params.W_pos)
     near, far, low, high = extremes(params.W_token)
     pairs = (
@@ -44,7 +44,8 @@ def caption(run, step):
         "These are the planes of the figure before at full size. Above on the left lie the tokens, on the "
         "right the positions, joined in order; below lie all "
         f"{counted(V * T, 'sum')} of a token and a position, such as token {names[-1]} at position {T - 1}, "
-        f"written {code(at_position(run.vocabulary[-1], T - 1))}. Tokens that lie close together look alike "
+        f"written {code(at_position(model.vocabulary[-1], T - 1))}. "
+        "Tokens that lie close together look alike "
         f"to everything that follows; here {pairs}. {describe_positions(params.W_pos)} "
         "Adding a position shifts every token by the same arrow, so around each token the lower panel "
         "repeats the pattern of the panel of positions. What the model would predict at each point of this "

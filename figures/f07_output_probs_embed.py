@@ -12,12 +12,12 @@ SIZE = (10, 9)
 AROUND = 0.25                                           # the plane around the embeddings, in their widths
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One panel a next token: its probability, and every token at every position."""
-    embed, vocabulary = run.grid(step).embed, run.vocabulary
+    embed, vocabulary = model.grid.embed, model.vocabulary
     V, T, C = embed.shape
     points = embed.reshape(-1, C)
-    counts = likeliest_counts(run.landscape(step, points))
+    counts = likeliest_counts(model.landscape(points))
     order = sorted(range(V), key=lambda token: -counts[token])
     leaders = [f"{vocabulary[token]} at {counts[token]}" for token in order[:4] if counts[token]]
     titles = [
@@ -25,7 +25,7 @@ def draw(fig, run, step):
         for token, n in zip(vocabulary, counts, strict=True)
     ]
     colors = token_colors(vocabulary)
-    axes = landscape_panels(fig, run, step, titles, points, AROUND)
+    axes = landscape_panels(fig, model, titles, points, AROUND)
     for ax in axes:
         scale = min(1, inches(ax)[0] / 2)
         mark_embeddings(ax, points, vocabulary, colors, 4 * scale)
@@ -34,8 +34,8 @@ def draw(fig, run, step):
         else:
             copy_labels(labels, ax)
         halo_labels(ax)
-    name = f"Output probabilities and embeddings of {run.config.name} at step {step:,}"
-    result = f"likeliest next token {without(run)}: {', '.join(leaders)} of the {V * T} embeddings"
+    name = f"Output probabilities and embeddings of {model.name} at step {model.step:,}"
+    result = f"likeliest next token {without(model)}: {', '.join(leaders)} of the {V * T} embeddings"
     if axes:
         title(
             fig, name,
@@ -52,9 +52,9 @@ def likeliest_counts(probs):
     return np.bincount(probs.argmax(axis=-1), minlength=probs.shape[-1])
 
 
-def without(run):
+def without(model):
     """What it would take for the stream to lie at the embeddings, in words."""
-    return "if attention added nothing" if run.config.model.use_residual else "if attention kept them"
+    return "if attention added nothing" if model.config.model.use_residual else "if attention kept them"
 
 
 def mark_embeddings(ax, points, vocabulary, colors, size):
@@ -69,12 +69,12 @@ def mark_embeddings(ax, points, vocabulary, colors, size):
         )
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and what the plane of this run is shared out to."""
-    embed = run.grid(step).embed
+    embed = model.grid.embed
     points = embed.reshape(-1, embed.shape[-1])
-    counts = likeliest_counts(run.landscape(step, points))
-    start = f"At the {counted(len(points), 'embedding')}, that is {without(run)}, {winners(run, counts)}"
+    counts = likeliest_counts(model.landscape(points))
+    start = f"At the {counted(len(points), 'embedding')}, that is {without(model)}, {winners(model, counts)}"
     if embed.shape[-1] != 2:
         return (
             "The feed-forward layer and the LM head turn a point of the stream into probabilities, whatever "
@@ -83,35 +83,36 @@ def caption(run, step):
             f"embedding. {start}. Attention has to move the stream to where other tokens win, and how "
             "it does so begins with queries, keys and values."
         )
-    cells = landscapes(run, step, square_box(points, AROUND))
+    cells = landscapes(model, square_box(points, AROUND))
     areas = likeliest_counts(cells.reshape(-1, len(counts)))
     return (
         "Each panel belongs to one next token: its background is the probability the model would give that "
         "token if the stream after attention lay there, from dark (0) to yellow (1). The points are the "
         "embeddings, the same in every panel, labelled at the last position. "
-        f"{describe_areas(run, areas)} {start}. Where the rule asks for another token, attention has to move "
+        f"{describe_areas(model, areas)} {start}. "
+        "Where the rule asks for another token, attention has to move "
         "the stream into that token's region; it does so with queries, keys and values, shown next."
     )
 
 
-def winners(run, counts):
+def winners(model, counts):
     """The likeliest tokens with their counts, in words."""
     order = [token for token in np.argsort(-counts, kind="stable") if counts[token]]
-    first = [f"{code(run.vocabulary[token])} is the likeliest at {counts[token]:,}" for token in order[:1]]
-    first += [f"{code(run.vocabulary[token])} at {counts[token]:,}" for token in order[1:3]]
+    first = [f"{code(model.vocabulary[token])} is the likeliest at {counts[token]:,}" for token in order[:1]]
+    first += [f"{code(model.vocabulary[token])} at {counts[token]:,}" for token in order[1:3]]
     rest = counts[order[3:]].sum()
     return listed(first + ([f"other tokens at {rest:,}"] if rest else []))
 
 
-def describe_areas(run, areas):
+def describe_areas(model, areas):
     """How much of the drawn plane each token owns, in a sentence."""
     shares = areas / areas.sum()
     order = np.argsort(-areas, kind="stable")
     owners = [token for token in order if areas[token]]
     if len(owners) == 1:
-        return f"On the whole plane drawn, {code(run.vocabulary[owners[0]])} is the likeliest."
+        return f"On the whole plane drawn, {code(model.vocabulary[owners[0]])} is the likeliest."
     return (
         f"{len(owners)} of {len(areas)} tokens are the likeliest somewhere on the plane drawn: "
-        + listed([f"{code(run.vocabulary[token])} on {shares[token]:.1%}" for token in owners[:4]])
+        + listed([f"{code(model.vocabulary[token])} on {shares[token]:.1%}" for token in owners[:4]])
         + (", and others on the rest." if len(owners) > 4 else ".")
     )

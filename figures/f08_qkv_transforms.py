@@ -8,13 +8,13 @@ from scratchformer.figures.style import K, Q, V, family_legend, heatmap, panel, 
 SIZE = (10, 7.8)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Above the embeddings and the matrices that they meet, below what comes of them."""
-    params, grid, vocabulary = run.params(step), run.grid(step), run.vocabulary
+    params, grid, vocabulary = model.params, model.grid, model.vocabulary
     H, T = grid.q.shape[1:3]
     spaces = spaces_of(grid)
     title(
-        fig, f"Queries, keys and values of {run.config.name} at step {step:,}{head_shown(H)}",
+        fig, f"Queries, keys and values of {model.name} at step {model.step:,}{head_shown(H)}",
         "\n".join([
             *describe_distances(spaces, vocabulary),
             "spread: the root mean square distance of all points from their mean; "
@@ -51,9 +51,9 @@ def draw_transforms(fig, params, spaces, vocabulary, bottom):
         ax.set_title(f"{name} = embed · W_{name}", color=color)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and which families of tokens each matrix sets apart in this run."""
-    H = run.config.model.num_heads
+    H = model.config.model.num_heads
     head = f" of head 1 of {H}" if H > 1 else ""
     return (
         f"Above, the embeddings and the three learned matrices{head}; below, what each matrix makes of every "
@@ -61,15 +61,15 @@ def caption(run, step):
         "value (green), what it passes on. Shapes tell the families of tokens, and a line joins a token's "
         "positions. A matrix can only turn, mirror, stretch and flatten the space, so what matters is "
         "which differences it keeps. In units of each panel's spread, "
-        f"{'; '.join(compare_spaces(run, step))}. "
+        f"{'; '.join(compare_spaces(model))}. "
         "Queries and keys meet in the next figure."
     )
 
 
-def compare_spaces(run, step):
+def compare_spaces(model):
     """Where the families' means lie furthest apart and where closest, a clause a pair with even tokens."""
     names = {"embed": "embeddings", "q": "queries", "k": "keys", "v": "values"}
-    for other, apart in family_distances(spaces_of(run.grid(step)), run.vocabulary).items():
+    for other, apart in family_distances(spaces_of(model.grid), model.vocabulary).items():
         first, last = max(apart, key=apart.get), min(apart, key=apart.get)
         yield (
             f"the means of even and {other} tokens are furthest apart among the {names[first]} "

@@ -14,11 +14,11 @@ from scratchformer.figures.words import counted, listed
 SIZE = (10, 10.2)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Every query and every key, labelled with its token and position."""
-    grid, vocabulary = run.grid(step), run.vocabulary
+    grid, vocabulary = model.grid, model.vocabulary
     count, H, T, _ = grid.q.shape
-    cache, constrained = constrained_queries(run, step)
+    cache, constrained = constrained_queries(model)
     shares = attention_shares(cache, vocabulary, constrained)
     q, k, origin, names = qk_plane(grid)
     points = np.concatenate([q, k])
@@ -26,7 +26,7 @@ def draw(fig, run, step):
     set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
     insets = enlarge(ax, points)
     title(
-        fig, f"Queries and keys of {run.config.name} at step {step:,}{head_shown(H)}",
+        fig, f"Queries and keys of {model.name} at step {model.step:,}{head_shown(H)}",
         f"attention at the {constrained.sum():,} constrained positions of held-out windows:\n"
         + describe_shares(shares)
         + f"\n{at_position(vocabulary[-1], T - 1)} is token {vocabulary[-1]} at position {T - 1}; "
@@ -52,19 +52,19 @@ def draw(fig, run, step):
     legend(fig, vocabulary, {"query": Q, "key": K})
 
 
-def constrained_queries(run, step):
+def constrained_queries(model):
     """(Cache of all held-out windows, where the rule says what comes next)."""
-    return run.held_out_cache(step), run.held_out_allowed.any(axis=-1)
+    return model.held_out, model.run.held_out.allowed.any(axis=-1)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and which family of keys the constrained positions of this run read."""
-    cache, constrained = constrained_queries(run, step)
+    cache, constrained = constrained_queries(model)
     H, T, D = cache.q.shape[1:]
     head = f" of head 1 of {H}" if H > 1 else ""
     plane = "" if D <= 2 else f" Both have {D} dimensions, of which the plane shows the two widest."
     shares, even = (
-        attention_shares(cache._replace(attention=attention), run.vocabulary, constrained)
+        attention_shares(cache._replace(attention=attention), model.vocabulary, constrained)
         for attention in (cache.attention, np.broadcast_to(evenly(T), cache.attention.shape))
     )
     reading = [f"{share:.1%} ({even[name]:.1%}) to {name} keys" for name, share in shares.items()]

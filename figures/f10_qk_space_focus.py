@@ -17,15 +17,15 @@ SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7
 CELLS = 120                                             # of the background, each way
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """The query in blue, keys that it may read in red, later ones in grey."""
-    grid, vocabulary = run.grid(step), run.vocabulary
+    grid, vocabulary = model.grid, model.vocabulary
     count, H, T, D = grid.q.shape
-    token, position = focus(run)
+    token, position = focus(model)
     name = at_position(vocabulary[token], position)
-    shares, windows, constrained = focus_shares(run, step)
+    shares, windows, constrained = focus_shares(model)
     title(
-        fig, f"The query {name} of {run.config.name} at step {step:,}{head_shown(H)}",
+        fig, f"The query {name} of {model.name} at step {model.step:,}{head_shown(H)}",
         f"attention of {name} in the {describe_windows(windows, constrained)}:\n{describe_shares(shares)}",
     )
     q, k, origin, names = qk_plane(grid)
@@ -64,27 +64,27 @@ def draw(fig, run, step):
     legend(fig, vocabulary, colors)
 
 
-def focus(run):
+def focus(model):
     """(token id, position) of the query shown: the token after which the rule most often says what comes
     next in held-out windows, the last of equals."""
-    V, T = len(run.vocabulary), run.config.model.block_size
-    counts = np.bincount(run.held_out_tokens[run.held_out_allowed.any(axis=-1)], minlength=V)
+    V, T = len(model.vocabulary), model.config.model.block_size
+    counts = np.bincount(model.run.held_out.tokens[model.run.held_out.allowed.any(axis=-1)], minlength=V)
     return V - 1 - int(counts[::-1].argmax()), min(5, T - 1)
 
 
-def focus_shares(run, step):
+def focus_shares(model):
     """Of the attention of the query shown, (the share by family of key, in how many held-out windows,
     whether these are only those whose next token the rule says).
 
     Windows without an answer do not count unless there are no others.
     """
-    token, position = focus(run)
-    cache = run.held_out_cache(step)
+    token, position = focus(model)
+    cache = model.held_out
     with_query = cache.tokens[:, position] == token
-    asked = with_query & run.held_out_allowed[:, position].any(axis=-1)
+    asked = with_query & model.run.held_out.allowed[:, position].any(axis=-1)
     windows = asked if asked.any() else with_query
     chosen = windows[:, None] & (np.arange(cache.tokens.shape[1]) == position)
-    return attention_shares(cache, run.vocabulary, chosen), int(windows.sum()), bool(asked.any())
+    return attention_shares(cache, model.vocabulary, chosen), int(windows.sum()), bool(asked.any())
 
 
 def describe_windows(count, constrained):
@@ -140,18 +140,18 @@ def draw_scores(axes, slope):
     bar.outline.set_visible(False)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and which keys the query of this run scores highest."""
-    grid, vocabulary = run.grid(step), run.vocabulary
+    grid, vocabulary = model.grid, model.vocabulary
     H, T, D = grid.q.shape[1:]
-    token, position = focus(run)
+    token, position = focus(model)
     name = code(at_position(vocabulary[token], position))
     background = (
         "The colour behind it is the score a key would get there: green above zero, purple below, zero on "
         "the dashed line." if D <= 2 else
         f"Since keys have {D} dimensions, the plane shows the two widest and no scores behind the points."
     )
-    shares, windows, constrained = focus_shares(run, step)
+    shares, windows, constrained = focus_shares(model)
     reading = [f"{share:.1%} to {key} keys" for key, share in shares.items()]
     return (
         f"One query{f' of head 1 of {H}' if H > 1 else ''} is left, {name}, tied to the origin by a line. "

@@ -18,18 +18,18 @@ RIGHT = {"marker": "o", "markersize": 5, "color": CORRECT, "markeredgecolor": IN
 MISSED = {"marker": "X", "markersize": 6, "color": WRONG, "markeredgecolor": "white", "markeredgewidth": 0.6}
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One panel a next token: its probability, and the positions whose answer it is."""
-    cache, allowed, right = landings(run, step)
+    cache, allowed, right = landings(model)
     windows, result = cache.tokens, describe(right, allowed)
     titles = [
         f"P(next = {token})\n{score(*counts)}"
-        for token, counts in zip(run.vocabulary, answers(right, allowed), strict=True)
+        for token, counts in zip(model.vocabulary, answers(right, allowed), strict=True)
     ]
-    axes = landscape_panels(fig, run, step, titles, stream_points(run, step))
+    axes = landscape_panels(fig, model, titles, stream_points(model))
     for token, ax in enumerate(axes):
         mark_positions(ax, cache.resid_mid, allowed[..., token], right)
-    name = f"Output probabilities and post-attention points of {run.config.name} at step {step:,}"
+    name = f"Output probabilities and post-attention points of {model.name} at step {model.step:,}"
     if axes:
         title(
             fig, name,
@@ -38,16 +38,16 @@ def draw(fig, run, step):
             f"windows; crosses: in all of them\n{result}",
         )
         room = min(1, inches(axes[0])[0] / 2) ** 2
-        examples = last_positions(run, cache, allowed, max(1, int(MOST * room)))
+        examples = last_positions(model, cache, allowed, max(1, int(MOST * room)))
         label_examples(axes, *examples)
         legend(fig, examples[1])
     else:
         title(fig, name, result)
 
 
-def landings(run, step):
+def landings(model):
     """(Cache of all held-out windows, what the rule allows, where the likeliest token is allowed)."""
-    cache, allowed = run.held_out_cache(step), run.held_out_allowed
+    cache, allowed = model.held_out, model.run.held_out.allowed
     return cache, allowed, lands_right(cache.logits, allowed)
 
 
@@ -84,7 +84,7 @@ def mark_positions(ax, resid_mid, answer, right):
     )
 
 
-def last_positions(run, cache, allowed, most):
+def last_positions(model, cache, allowed, most):
     """Points at the last position to be labelled, at most so many: (points (N, C), labels, colours (N, 3)).
 
     One for each token and, where the rule allows just one, its answer, the most frequent first: of all
@@ -101,10 +101,10 @@ def last_positions(run, cache, allowed, most):
         members = np.flatnonzero(group.ravel() == i)
         away = np.linalg.norm(points[members] - points[members].mean(axis=0), axis=1)
         token, answer = pairs[i]
-        name = at_position(run.vocabulary[token], T - 1)
+        name = at_position(model.vocabulary[token], T - 1)
         chosen.append(members[away.argmin()])
-        texts.append(name if answer < 0 else f"{name}→{run.vocabulary[answer]}")
-        colors.append(token_colors(run.vocabulary)[token if answer < 0 else answer])
+        texts.append(name if answer < 0 else f"{name}→{model.vocabulary[answer]}")
+        colors.append(token_colors(model.vocabulary)[token if answer < 0 else answer])
     return points[chosen], texts, np.array(colors)
 
 
@@ -143,10 +143,10 @@ def legend(fig, labels):
     )
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and how many positions of this run attention brings home."""
-    cache, allowed, right = landings(run, step)
-    if run.config.model.n_embd == 2:
+    cache, allowed, right = landings(model)
+    if model.config.model.n_embd == 2:
         shown = (
             "The backgrounds are the probabilities of figure 07, the points where the stream lies after "
             "attention. In the panel of a token, a green dot is a position that has this token for an answer "
@@ -155,33 +155,33 @@ def caption(run, step):
         )
     else:
         shown = (
-            f"With {counted(run.config.model.n_embd, 'dimension')} there is no plane to colour, so the "
+            f"With {counted(model.config.model.n_embd, 'dimension')} there is no plane to colour, so the "
             "figure counts, for each token, how many of the positions that have it for an answer come to "
             "predict an allowed token."
         )
     return (
-        f"{shown} {sentence(describe(right, allowed))} {compare(run, step, cache, allowed, right)}"
+        f"{shown} {sentence(describe(right, allowed))} {compare(model, cache, allowed, right)}"
         "A single sequence, followed from here on, shows how a position gets where it lands."
     )
 
 
-def compare(run, step, cache, allowed, right):
+def compare(model, cache, allowed, right):
     """The answer missed most, and what would land right without attention: sentences, or none."""
     chosen = allowed.any(axis=-1)
     if not chosen.any():
         return ""
     shares = {
         code(token): (hits / n, f"{hits:,} of {n:,}")
-        for token, (hits, n) in zip(run.vocabulary, answers(right, allowed), strict=True) if n
+        for token, (hits, n) in zip(model.vocabulary, answers(right, allowed), strict=True) if n
     }
     least = min(shares.values())
     worst = [token for token, (share, _) in shares.items() if share == least[0]]
     hardest = "" if least[0] == 1 or len(worst) > 1 else (
         f"The answer missed most is {worst[0]}, with {least[1]} right. "
     )
-    still = lands_right(run.landscape(step, cache.embed[chosen]), allowed[chosen]).sum()
+    still = lands_right(model.landscape(cache.embed[chosen]), allowed[chosen]).sum()
     moved = int(right.sum() - still)
-    stay = "added nothing" if run.config.model.use_residual else "left the stream at the embeddings"
+    stay = "added nothing" if model.config.model.use_residual else "left the stream at the embeddings"
     change = (
         f"brings {moved:,} more there" if moved > 0 else f"leads {-moved:,} astray" if moved
         else "makes no difference to that number"

@@ -16,26 +16,26 @@ from scratchformer.figures.words import code, counted, listed
 SIZE = (12, 9.2)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Above the matrices with the sequence's cells framed, below the same as points."""
-    params, grid, tokens = run.params(step), run.grid(step), run.demos[0]
-    cache = run.forward(step, tokens[None])
-    embed, labels = cache.embed[0], row_labels(run, cache)
+    params, grid, tokens = model.params, model.grid, model.demos[0]
+    cache = model.forward(tokens[None])
+    embed, labels = cache.embed[0], row_labels(model, cache)
     T, C = embed.shape
     title(
-        fig, f"The sequence {written(labels)} in the embeddings of {run.config.name} at step {step:,}",
+        fig, f"The sequence {written(labels)} in the embeddings of {model.name} at step {model.step:,}",
         describe(embed, labels) + "\nframed: what the sequence picks; grey: all there is; "
         f"{at_position(labels[-1], T - 1)} is token {labels[-1]} at position {T - 1}",
     )
-    colors, shades = token_colors(run.vocabulary), position_colors(grid.embed.shape[1])
+    colors, shades = token_colors(model.vocabulary), position_colors(grid.embed.shape[1])
     places = [f"p{t}" for t in range(len(shades))]
     across = places if len(places) <= 9 else [name if t % 3 == 0 else "" for t, name in enumerate(places)]
     dims = [f"dim {c}" for c in range(C)] if C <= 2 else [str(c) for c in range(C)]
     marked = [at_position(label, t) for t, label in enumerate(labels)]
     maps = (
-        (0.45, 1.1, params.W_token, run.vocabulary, dims, colors, "token embeddings"),
+        (0.45, 1.1, params.W_token, model.vocabulary, dims, colors, "token embeddings"),
         (2.65, 1.1, params.W_pos, places, dims, shades, "position embeddings"),
-        (4.8, 3.5, grid.embed[:, :, 0], run.vocabulary, across, colors, "token + position, dim 0"),
+        (4.8, 3.5, grid.embed[:, :, 0], model.vocabulary, across, colors, "token + position, dim 0"),
         (9.75, 1.2, embed, marked, dims, colors[tokens], "the sequence's sums"),
     )
     axes = []
@@ -48,7 +48,7 @@ def draw(fig, run, step):
     frame(axes[2], [(token, t) for t, token in enumerate(tokens)], 1)
     planes = [panel(fig, left, 0.8, 3.4, 3.4) for left in (0.6, 4.5, 8.4)]
     used = np.unique(tokens)
-    names = [run.vocabulary[token] for token in used]
+    names = [model.vocabulary[token] for token in used]
     token_panel(planes[0], params.W_token, used, names, colors[used])
     place_panel(planes[1], params.W_pos, places[:T], shades[:T])
     (back, points), axis_names = common_plane([flat(grid.embed), embed])
@@ -58,7 +58,7 @@ def draw(fig, run, step):
     scatter_tokens(planes[2], points, labels, colors[tokens], 6)
     add_labels_beside(planes[2], points, marked, colors[tokens], 10, 3, along(points[:-1], points[1:]))
     planes[2].set_title("the sequence among all sums, joined in order")
-    family_legend(fig, run.vocabulary, SIZE[0] / 2, 0.16)
+    family_legend(fig, model.vocabulary, SIZE[0] / 2, 0.16)
 
 
 def written(labels):
@@ -118,11 +118,11 @@ def place_panel(ax, W_pos, names, colors):
     ax.set_title("positions, joined in order")
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and what the rule asks of the sequence."""
-    cache = run.forward(step, run.demos[0][None])
-    labels = row_labels(run, cache)
-    asked = np.flatnonzero(verdicts(run, cache) >= 0)
+    cache = model.forward(model.demos[0][None])
+    labels = row_labels(model, cache)
+    asked = np.flatnonzero(verdicts(model, cache) >= 0)
     places = [code(at_position(labels[t], t)) for t in asked]
     rule = (
         "at none of its positions does the rule say what comes next" if not places
@@ -135,7 +135,7 @@ def caption(run, step):
         "of the token and position matrices that it picks and the cells of their sum; on the right are its "
         "sums, the numbers that attention starts from. Below, the same as points: its tokens, its "
         f"positions and its sums in colour, all others in grey. It picks {len(set(labels))} of "
-        f"{len(run.vocabulary)} tokens, and {rule}. In numbers: "
+        f"{len(model.vocabulary)} tokens, and {rule}. In numbers: "
         + ", ".join(f"{text} {value:.3g}" for text, value in found)
         + ". From these places attention now has to find what it needs."
     )

@@ -16,16 +16,16 @@ from scratchformer.figures.words import counted, sentence
 SIZE = (12, 10.4)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One row a sequence: queries, keys, both on one plane, scores, attention."""
-    caches = demo_caches(run, step)
-    H = run.config.model.num_heads
+    caches = demo_caches(model)
+    H = model.config.model.num_heads
     head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"Queries, keys and attention of {run.config.name} at step {step:,}{head}",
-        answer_share(run, step),
+        fig, f"Queries, keys and attention of {model.name} at step {model.step:,}{head}",
+        answer_share(model),
     )
-    grid = run.grid(step)
+    grid = model.grid
     background = np.concatenate([flat(grid.q[:, 0]), flat(grid.k[:, 0])])
     vectors = [part[0, 0] for cache in caches for part in (cache.q, cache.k)]
     (back, *points), names = common_plane([background, *vectors])
@@ -33,8 +33,8 @@ def draw(fig, run, step):
     scores = [causal(cache.scores[0, 0]) for cache in caches]
     high = largest(scores)
     for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
-        labels, state = row_labels(run, cache), verdicts(run, cache)
-        header(fig, bottom, run, cache, state)
+        labels, state = row_labels(model, cache), verdicts(model, cache)
+        header(fig, bottom, model, cache, state)
         vector_map(panel(fig, 0.6, bottom, 0.9, TALL), cache.q[0, 0], labels, limit, "query q")
         image = vector_map(panel(fig, 1.7, bottom, 0.9, TALL), cache.k[0, 0], [], limit, "key k")
         if not row:
@@ -58,9 +58,9 @@ def draw(fig, run, step):
     legend(fig, handles)
 
 
-def answer_share(run, step):
+def answer_share(model):
     """How much the constrained positions read from positions that hold an answer, in words."""
-    share, _, count = answer_attention(run, step)
+    share, _, count = answer_attention(model)
     return in_words(share, count)
 
 
@@ -74,15 +74,16 @@ def in_words(share, count):
     )
 
 
-def answer_attention(run, step):
+def answer_attention(model):
     """(share of attention that goes to positions holding tokens allowed next, at the constrained positions of
     held-out windows, the share if all keys were read evenly, how many such positions there are)."""
-    allowed = run.held_out_allowed
+    allowed = model.run.held_out.allowed
     chosen = allowed.any(axis=-1)
     if not chosen.any():
         return 0.0, 0.0, 0
-    attention = run.held_out_cache(step).attention[:, 0]
-    answers = np.take_along_axis(allowed, run.held_out_tokens[:, None], axis=-1)    # query by key position
+    attention = model.held_out.attention[:, 0]
+    keys = model.run.held_out.tokens[:, None]
+    answers = np.take_along_axis(allowed, keys, axis=-1)                    # query by key position
     share, even = (
         float((weights * answers).sum(axis=-1)[chosen].mean())
         for weights in (attention, evenly(attention.shape[-1]))
@@ -105,12 +106,12 @@ def qk_panel(ax, back, q, k, names, labels, state):
     ax.set_title("queries and keys")
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and how much of this run's attention goes to the answers."""
-    caches = demo_caches(run, step)
-    state = np.concatenate([verdicts(run, cache) for cache in caches])
-    H = run.config.model.num_heads
-    share, even, count = answer_attention(run, step)
+    caches = demo_caches(model)
+    state = np.concatenate([verdicts(model, cache) for cache in caches])
+    H = model.config.model.num_heads
+    share, even, count = answer_attention(model)
     result = in_words(share, count)
     if even:
         result += f"; to read all keys evenly would give {even:.1%}, so they get {share / even:.2f} times it"

@@ -15,23 +15,23 @@ SIZE = (12, 10.4)
 MIXED = "#7a3f9d"
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One row a sequence: attention, values, their mixture, and the latter two on one plane."""
-    caches = demo_caches(run, step)
-    H = run.config.model.num_heads
+    caches = demo_caches(model)
+    H = model.config.model.num_heads
     head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"Values and what attention makes of them in {run.config.name} at step {step:,}{head}",
-        reading(run, step),
+        fig, f"Values and what attention makes of them in {model.name} at step {model.step:,}{head}",
+        reading(model),
     )
-    background = flat(run.grid(step).v[:, 0])
+    background = flat(model.grid.v[:, 0])
     vectors = [part[0, 0] for cache in caches for part in (cache.v, cache.mixed)]
     (back, *points), names = common_plane([background, *vectors])
     everything = np.concatenate([back, *points])
     limit = largest([cache.v[0, 0] for cache in caches])
     for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
-        labels, state = row_labels(run, cache), verdicts(run, cache)
-        header(fig, bottom, run, cache, state)
+        labels, state = row_labels(model, cache), verdicts(model, cache)
+        header(fig, bottom, model, cache, state)
         image = attention_map(fig, 0.75, bottom, cache, labels)
         if not row:
             bar(fig, image, "share read, all rows")
@@ -63,9 +63,9 @@ def draw(fig, run, step):
     ])
 
 
-def reading(run, step):
+def reading(model):
     """How close the mixture comes to the one value that is read most, in words."""
-    found = most_read(run, step)
+    found = most_read(model)
     if found is None:
         return "the rule constrains no position of the held-out windows"
     weight, distance, length = found
@@ -75,13 +75,13 @@ def reading(run, step):
     )
 
 
-def most_read(run, step):
+def most_read(model):
     """Means over the constrained positions of held-out windows, None where there are none: (attention of the
     key read most, distance of the mixture from that key's value, length of that value)."""
-    chosen = run.held_out_allowed.any(axis=-1)
+    chosen = model.run.held_out.allowed.any(axis=-1)
     if not chosen.any():
         return None
-    cache = run.held_out_cache(step)
+    cache = model.held_out
     attention, v, mixed = cache.attention[:, 0], cache.v[:, 0], cache.mixed[:, 0]
     most = attention.argmax(axis=-1)
     read = np.take_along_axis(v, most[..., None], axis=1)
@@ -92,25 +92,25 @@ def most_read(run, step):
     return tuple(means)
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and whether this run's attention copies values or blends them."""
-    H = run.config.model.num_heads
+    H = model.config.model.num_heads
     return (
-        f"Each row follows one of {counted(len(run.demos), 'sequence')}"
+        f"Each row follows one of {counted(len(model.demos), 'sequence')}"
         + (f" through head 1 of {H}" if H > 1 else "")
         + ": the attention of the figure before, the value of each position, and `mixed`, `attention @ v`: "
         "the mean of the values that a position reads, weighted by attention; then the values (green) and "
         "the mixtures (purple) on one plane, all values there are in grey. A position that reads a single "
         "key gets that key's value; one that reads several lands between theirs. "
-        f"{sentence(copy_or_blend(run, step))} What this mixture does to the stream is the next step."
+        f"{sentence(copy_or_blend(model))} What this mixture does to the stream is the next step."
     )
 
 
-def copy_or_blend(run, step):
+def copy_or_blend(model):
     """`reading` with a conclusion: whether the mixture is one value or several."""
-    found = most_read(run, step)
+    found = most_read(model)
     if found is None:
-        return reading(run, step)
+        return reading(model)
     weight, distance, length = found
     verdict = (
         "so the mixture blends several values" if distance > length / 4

@@ -17,27 +17,27 @@ SIDE = 1.55                             # of a plane, in inches
 ARROWS = {1: "#1b7f3b", 0: WRONG, -1: GREY}
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One row a sequence: three matrices, then the same as points, and arrows from first to last."""
-    caches = demo_caches(run, step)
-    final = "embed + attn_out" if run.config.model.use_residual else "attn_out: no residual connection"
+    caches = demo_caches(model)
+    final = "embed + attn_out" if model.config.model.use_residual else "attn_out: no residual connection"
     title(
-        fig, f"The residual stream of {run.config.name} at step {step:,}: resid_mid = {final}",
-        shift_lengths(run, step),
+        fig, f"The residual stream of {model.name} at step {model.step:,}: resid_mid = {final}",
+        shift_lengths(model),
     )
     parts = [part[0] for cache in caches for part in (cache.embed, cache.attn_out, cache.resid_mid)]
-    (back, *points), names = common_plane([flat(run.grid(step).embed), *parts])
+    (back, *points), names = common_plane([flat(model.grid.embed), *parts])
     stream, added = equal_squares(
         np.concatenate([back, *points[0::3], *points[2::3]]), np.concatenate(points[1::3])
     )
     limit = largest(parts)
     for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
-        labels, state = row_labels(run, cache), verdicts(run, cache)
-        header(fig, bottom, run, cache, state)
+        labels, state = row_labels(model, cache), verdicts(model, cache)
+        header(fig, bottom, model, cache, state)
         image = matrices(fig, bottom, cache, labels, limit)
         if not row:
             bar(fig, image, "value, all rows")
-        colors = token_colors(run.vocabulary)[cache.tokens[0]]
+        colors = token_colors(model.vocabulary)[cache.tokens[0]]
         embed, attn_out, resid_mid = points[3 * row : 3 * row + 3]
         planes = [panel(fig, 4.35 + 2.0 * i, bottom + TALL - SIDE, SIDE, SIDE) for i in range(4)]
         for ax, corners in zip(planes, (stream, added, stream, stream), strict=True):
@@ -54,26 +54,26 @@ def draw(fig, run, step):
         mark(planes[3], resid_mid, labels, colors, "resid_mid")
     shapes = [
         marker(shape, GREY, name) for name, shape in FAMILIES.items()
-        if name in set(map(family, run.vocabulary))
+        if name in set(map(family, model.vocabulary))
     ]
     meanings = ((1, "✓ prediction follows the rule"), (0, "✗ breaks it"), (-1, "the rule says nothing"))
     legend(fig, shapes + [Line2D([], [], color=ARROWS[s], linewidth=2, label=text) for s, text in meanings])
 
 
-def shift_lengths(run, step):
+def shift_lengths(model):
     """Mean length of what attention adds, where the rule says what comes next and elsewhere, in words."""
     parts = [
         f"{length:.2f} at the {counted(count, f'{name} position')}"
-        for name, (length, count) in mean_shifts(run, step).items()
+        for name, (length, count) in mean_shifts(model).items()
     ]
     return "mean length of attn_out in held-out windows: " + ", ".join(parts)
 
 
-def mean_shifts(run, step):
+def mean_shifts(model):
     """{"constrained": (mean length of attn_out at such positions of held-out windows, how many there are),
     "unconstrained": the same}; without the kind that there is none of."""
-    chosen = run.held_out_allowed.any(axis=-1)
-    lengths = np.linalg.norm(run.held_out_cache(step).attn_out, axis=-1)
+    chosen = model.run.held_out.allowed.any(axis=-1)
+    lengths = np.linalg.norm(model.held_out.attn_out, axis=-1)
     return {
         name: (float(lengths[which].mean()), int(which.sum()))
         for name, which in (("constrained", chosen), ("unconstrained", ~chosen)) if which.any()
@@ -120,9 +120,9 @@ def along(start, end):
     return np.concatenate([start + share * (end - start) for share in np.linspace(0, 1, 7)])
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and how far attention moves the stream in this run."""
-    shifts = mean_shifts(run, step)
+    shifts = mean_shifts(model)
     lengths = [
         f"{length:.3g} at the {counted(count, f'{name} position')}"
         for name, (length, count) in shifts.items()
@@ -133,15 +133,15 @@ def caption(run, step):
         ratio = f", so where the rule asks for something the stream is moved {times:.2f} times as far"
     onward = (
         "Laid over the landscapes of figure 07, these arrows show to which prediction each position is led."
-        if run.config.model.n_embd == 2 else
+        if model.config.model.n_embd == 2 else
         "To which prediction each position is led is for the feed-forward layer and the LM head to say."
     )
     added = (
-        "its sum with the embedding, `resid_mid`" if run.config.model.use_residual
+        "its sum with the embedding, `resid_mid`" if model.config.model.use_residual
         else "`resid_mid`, which is the same, as this model has no residual connections"
     )
     return (
-        f"Each row follows one of {counted(len(run.demos), 'sequence')}: as numbers, then as points, the "
+        f"Each row follows one of {counted(len(model.demos), 'sequence')}: as numbers, then as points, the "
         f"embedding of each position, what attention adds, {code('attn_out')}, and {added}. The arrows lead "
         "from where a position was to where it lies after attention; green and ✓ mark a prediction that "
         "follows the rule, red and ✗ one that breaks it, grey a position where the rule says nothing. "

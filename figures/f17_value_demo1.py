@@ -5,11 +5,11 @@ from scratchformer.figures.value_demo import SIZE, demo_caption, draw_demo
 __all__ = ["SIZE", "caption", "draw"]
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One column a next token: the sequence's values, how attention moves it, where it lies then."""
-    draw_demo(fig, run, step, 1)
+    draw_demo(fig, model, 1)
 
 
-def caption(run, step):
+def caption(model):
     """What is to be seen, with this run's numbers."""
-    return demo_caption(run, step, 1)
+    return demo_caption(model, 1)

@@ -107,7 +107,7 @@ class Redrawn:
         fig = Figure(figsize=size, dpi=WIDTH / size[0])
         planes = iter(range(1000))
         fig.hold_extent = lambda low, high: hold(next(planes), low, high)
-        self.module.draw(fig, self.snapshots.run, self.snapshots.steps[i])
+        self.module.draw(fig, self.snapshots.run.at(self.snapshots.steps[i]))
         return fig
 
     def widen(self, plane, low, high):

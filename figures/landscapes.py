@@ -17,26 +17,26 @@ def sample(windows):
     return windows[:: -(-len(windows) // WINDOWS)]
 
 
-def stream_points(run, step):
+def stream_points(model):
     """Embeddings of every token at every position, then `resid_mid` of all held-out windows: (N, C)."""
-    embed = run.grid(step).embed
-    resid_mid = run.held_out_cache(step).resid_mid
+    embed = model.grid.embed
+    resid_mid = model.held_out.resid_mid
     return np.concatenate([array.reshape(-1, array.shape[-1]) for array in (embed, resid_mid)])
 
 
-def landscape_panels(fig, run, step, titles, points, margin=0.04):
+def landscape_panels(fig, model, titles, points, margin=0.04):
     """One panel a next token, its probability in the background: list of V axes.
 
     `titles` are the panels'. All show the same part of the plane, a square around the points, (N, C), and
     a margin in its sides. A plane needs n_embd = 2: for other models there is a sentence instead, with
     the titles under it, and no panel.
     """
-    if run.config.model.n_embd != 2:
-        explain(fig, run.config.model.n_embd, titles)
+    if model.config.model.n_embd != 2:
+        explain(fig, model.config.model.n_embd, titles)
         return []
     axes = grid_of_panels(fig, len(titles))
     box = square_box(np.array(extent(fig, points)), margin)
-    probs = landscapes(run, step, box)
+    probs = landscapes(model, box)
     for token, ax in enumerate(axes):
         image = show_landscape(ax, probs[:, :, token], box)
         ax.set_title(titles[token], fontsize=min(8.5, 4.8 * inches(ax)[0]), pad=3, linespacing=1.2)
@@ -45,9 +45,9 @@ def landscape_panels(fig, run, step, titles, points, margin=0.04):
     return axes
 
 
-def landscapes(run, step, box):
+def landscapes(model, box):
     """Probability of each next token in GRID x GRID cells of the box, lowest row first: (GRID, GRID, V)."""
-    return run.landscape(step, plane_grid(box)).reshape(GRID, GRID, -1)
+    return model.landscape(plane_grid(box)).reshape(GRID, GRID, -1)
 
 
 def show_landscape(ax, probs, box):

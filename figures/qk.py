@@ -149,7 +149,7 @@ def legend(fig, vocabulary, colors):
     )
 
 
-def pair_scores(run, step):
+def pair_scores(model):
     """Scores of the first head for every query and every earlier key: (V, V, T, T), [a, b, t, s] with token
     a at query position t and b at key position s. NaN where s > t, and for a ≠ b where s = t.
 
@@ -157,13 +157,13 @@ def pair_scores(run, step):
     where bit j of the position is set and b elsewhere. It shows t and s if j is the highest bit in
     which they differ. One a at a time goes through the model: V²·J windows at once would fill the memory.
     """
-    V, T, params = len(run.vocabulary), run.config.model.block_size, run.params(step)
+    V, T, params = len(model.vocabulary), model.config.model.block_size, model.params
     positions = np.arange(T)
     bits = positions >> np.arange(max(1, (T - 1).bit_length()))[:, None] & 1              # (J, T)
     scores = np.full((V, V, T, T), np.nan)
     for a in range(V):
         windows = np.where(bits, a, np.arange(V)[:, None, None])                        # (V, J, T)
-        cache = forward(params, windows.reshape(-1, T), None, run.config.model.use_residual)
+        cache = forward(params, windows.reshape(-1, T), None, model.config.model.use_residual)
         seen = cache.scores[:, 0].reshape(*windows.shape, T)
         for j in range(len(bits)):
             shown = (positions[:, None] ^ positions) >> j == 1                          # highest bit is j

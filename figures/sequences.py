@@ -15,25 +15,25 @@ TALL = 2.15                             # their height
 MARKS = {-1: "", 0: "✗", 1: "✓"}
 
 
-def demo_caches(run, step):
+def demo_caches(model):
     """A Cache of one row for each of the run's sequences to follow."""
-    return [run.forward(step, tokens[None]) for tokens in run.demos]
+    return [model.forward(tokens[None]) for tokens in model.demos]
 
 
-def verdicts(run, cache):
+def verdicts(model, cache):
     """Of the first row, whether the likeliest next token follows the rule: (T,) 1, 0, or -1 if it is open."""
-    allowed = allowed_next(run.rule, run.data.vocabulary, cache.tokens[:1])
+    allowed = allowed_next(model.rule, model.data.vocabulary, cache.tokens[:1])
     return np.where(allowed.any(axis=-1), lands_right(cache.logits[:1], allowed), -1)[0]
 
 
-def row_labels(run, cache):
+def row_labels(model, cache):
     """Tokens of the first row as text."""
-    return [run.vocabulary[token] for token in cache.tokens[0]]
+    return [model.vocabulary[token] for token in cache.tokens[0]]
 
 
-def header(fig, bottom, run, cache, state):
+def header(fig, bottom, model, cache, state):
     """The sequence, and what the model predicts where the rule constrains it, above a row of panels."""
-    labels = row_labels(run, cache)
+    labels = row_labels(model, cache)
     where = np.flatnonzero(state >= 0)
     best = cache.logits[0].argmax(axis=-1)
     if not len(where):
@@ -42,7 +42,7 @@ def header(fig, bottom, run, cache, state):
         detail = f"{(state == 1).sum()} of {len(where)} predictions at constrained positions right"
     else:
         detail = "predicted at constrained positions:  " + ",  ".join(
-            f"{at_position(labels[t], t)} → {run.vocabulary[best[t]]} {MARKS[int(state[t])]}" for t in where
+            f"{at_position(labels[t], t)} → {model.vocabulary[best[t]]} {MARKS[int(state[t])]}" for t in where
         )
     width, height = fig.get_size_inches()
     y = (bottom + TALL + 0.36) / height

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.run.folder import Run
 from scratchformer.run.judge import count_wrong
+from scratchformer.run.run import Run
 
 
 class Snapshots(NamedTuple):
@@ -28,8 +28,9 @@ def take_snapshots(run, steps):
     windows, allowed = run.judge.held_out_windows, run.judge.allowed
     rows = []
     for step in steps:
-        params, grid = run.params(step), run.grid(step)
-        cache = run.forward(step, windows[:, :-1], windows[:, 1:])
+        model = run.at(step)
+        params, grid = model.params, model.grid
+        cache = model.forward(windows[:, :-1], windows[:, 1:])
         wrong, constrained = count_wrong(cache.logits, allowed)
         rows.append((
             params.W_token, params.W_pos, grid.embed, grid.q[:, 0], grid.k[:, 0], grid.v[:, 0],

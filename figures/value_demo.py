@@ -20,39 +20,39 @@ LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 1.45, 0.95       # margins in inches
 HEADING = 0.84                          # above each band
 
 
-def draw_demo(fig, run, step, number):
+def draw_demo(fig, model, number):
     """Draw the sequence of that number: rows are its v, embed -> resid_mid, and resid_mid."""
-    name = f"Value demo {number}: a sequence in {run.config.name} at step {step:,}"
-    if number >= len(run.demos):
+    name = f"Value demo {number}: a sequence in {model.name} at step {model.step:,}"
+    if number >= len(model.demos):
         title(fig, name)
-        fig.text(0.5, 0.6, missing(run, number), ha="center", fontsize=12)
+        fig.text(0.5, 0.6, missing(model, number), ha="center", fontsize=12)
         return
-    demo, C = follow(run, step, number), run.config.model.n_embd
-    shown, in_stream = shown_tokens(demo), values_in_stream(run, step)
+    demo, C = follow(model, number), model.config.model.n_embd
+    shown, in_stream = shown_tokens(demo), values_in_stream(model)
     title(fig, name, "\n".join([
-        "sequence:  " + " ".join(row_labels(run, demo.cache)), outcome(run, demo),
-        *columns(run, shown, in_stream),
+        "sequence:  " + " ".join(row_labels(model, demo.cache)), outcome(model, demo),
+        *columns(model, shown, in_stream),
     ]))
     if C != 2:
-        explain(fig, C, [f"P(next = {run.vocabulary[i]}): " + ", ".join(heading(demo, i)) for i in shown])
+        explain(fig, C, [f"P(next = {model.vocabulary[i]}): " + ", ".join(heading(demo, i)) for i in shown])
         return
     box = square_box(np.concatenate([
-        points for cache in demo_caches(run, step) for points in stream_points(cache, in_stream)
+        points for cache in demo_caches(model) for points in stream_points(cache, in_stream)
     ]), margin=0.1)
-    probs = landscapes(run, step, box)
+    probs = landscapes(model, box)
     rows = [0, 1, 2] if in_stream else [1, 2]
     across, side = layout(len(shown), len(rows))
     top = SIZE[1] - ABOVE
     for first in range(0, len(shown), across):
         tokens = shown[first : first + across]
         for i, token in enumerate(tokens):
-            write_heading(fig, LEFT + i * (side + GAP) + side / 2, top, run.vocabulary[token],
+            write_heading(fig, LEFT + i * (side + GAP) + side / 2, top, model.vocabulary[token],
                           heading(demo, token))
         top -= HEADING
         for row in rows:
             top -= side
             ax = panel(fig, LEFT, top, len(tokens) * (side + GAP) - GAP, side)
-            image = draw_strip(ax, run, demo, row, tokens, probs, box)
+            image = draw_strip(ax, model, demo, row, tokens, probs, box)
             name_row(fig, ax, row, box, row == 2 and first + across >= len(shown))
             top -= GAP
     add_bar(fig, image)
@@ -91,18 +91,18 @@ def write_heading(fig, x, y, token, lines):
     )
 
 
-def columns(run, shown, in_stream):
+def columns(model, shown, in_stream):
     """Which tokens have a column, if not all, and what lies behind the points: lines of text."""
     lines = []
-    if len(shown) < len(run.vocabulary):
+    if len(shown) < len(model.vocabulary):
         lines.append(
-            f"{len(shown)} of {len(run.vocabulary)} tokens: answers, predictions, then the most probable"
+            f"{len(shown)} of {len(model.vocabulary)} tokens: answers, predictions, then the most probable"
         )
-    if run.config.model.n_embd == 2:
+    if model.config.model.n_embd == 2:
         lines.append("background: probability of the column's token if the stream after attention lay there")
         lines.append(
             "a value v alone is no place in the stream: attention adds a mean of values to the embedding"
-            if in_stream and run.config.model.use_residual else
+            if in_stream and model.config.model.use_residual else
             "a value v alone is no place in the stream: attention puts a mean of values there" if in_stream
             else "the values v are left out: W_o leads from their own dimensions to this plane"
         )
@@ -145,23 +145,23 @@ def explain_marks(fig):
     )
 
 
-def demo_caption(run, step, number):
+def demo_caption(model, number):
     """The paragraph under the figure of that number."""
-    if number >= len(run.demos):
-        return missing(run, number)
-    demo = follow(run, step, number)
-    sequence = " ".join(row_labels(run, demo.cache))
-    result = f"{outcome(run, demo)}."
-    if run.config.model.n_embd != 2:
+    if number >= len(model.demos):
+        return missing(model, number)
+    demo = follow(model, number)
+    sequence = " ".join(row_labels(model, demo.cache))
+    result = f"{outcome(model, demo)}."
+    if model.config.model.n_embd != 2:
         return (
-            f"The sequence `{sequence}` in the model of step {step:,}. What comes of it: {result} A "
+            f"The sequence `{sequence}` in the model of step {model.step:,}. What comes of it: {result} A "
             "landscape of probabilities needs a stream of two dimensions, so this model has none; the lines "
             "give each next token's probability where the rule says what comes next, or its highest where "
             "the rule says nothing. An answer is a token that the rule allows there; a model that follows "
             "the rule gives most of the probability to answers."
         )
     values = (
-        "The values `v` in the top row alone are no places in the stream" if values_in_stream(run, step) else
+        "The values `v` in the top row alone are no places in the stream" if values_in_stream(model) else
         "The values `v` do not lie in this plane and are left out"
     )
     return (

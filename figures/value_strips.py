@@ -23,7 +23,7 @@ def labelled(demo, token):
     return np.sort(likeliest(demo, token, 3))
 
 
-def draw_strip(ax, run, demo, row, tokens, probs, box):
+def draw_strip(ax, model, demo, row, tokens, probs, box):
     """Panels of several next tokens side by side in one axes: the image of the last.
 
     The plane of each panel is shifted to the right by a panel and a gap. row: 0 is v, 1 arrows to
@@ -43,14 +43,14 @@ def draw_strip(ax, run, demo, row, tokens, probs, box):
         ],
         facecolors="none", edgecolors=ANSWER, linewidths=2.5, clip_on=False, zorder=2,
     ), autolim=False)
-    mark_positions(ax, run, demo, row, tokens, shifts, box)
+    mark_positions(ax, model, demo, row, tokens, shifts, box)
     return image
 
 
-def mark_positions(ax, run, demo, row, tokens, shifts, box):
+def mark_positions(ax, model, demo, row, tokens, shifts, box):
     """The sequence in each of a strip's panels, some of it labelled."""
     cache, state = demo.cache, demo.state
-    colors = token_colors(run.vocabulary)[cache.tokens[0]]
+    colors = token_colors(model.vocabulary)[cache.tokens[0]]
     points = cache.resid_mid[0] if row else cache.v[0, 0]
     everywhere = repeat(points, shifts)
     if row == 1:

@@ -16,8 +16,8 @@ from hypothesis import settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from scratchformer.engine.model import parameter_shapes, unflatten  # noqa: E402
-from scratchformer.run.config import Model, load_config  # noqa: E402
-from scratchformer.run.folder import Run  # noqa: E402
+from scratchformer.run.config import ModelConfig, load_config  # noqa: E402
+from scratchformer.run.run import Run  # noqa: E402
 from scratchformer.run.train import train  # noqa: E402
 
 REPO = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def make_params(model, vocab_size, rng, scale=0.7):
 @st.composite
 def small_cases(draw):
     """(params, tokens, targets, use_residual): every shape a config allows, in small."""
-    model = Model(
+    model = ModelConfig(
         n_embd=draw(st.integers(1, 3)), num_heads=draw(st.integers(1, 3)), head_size=draw(st.integers(1, 3)),
         block_size=draw(st.integers(1, 4)), ffn_mult=draw(st.integers(1, 3)),
     )
@@ -66,9 +66,9 @@ def small_cases(draw):
 def train_run(folder, *overrides, config="plus_last_even", stop_at=None):
     """A trained Run in `folder`; with `stop_at`, training is broken off after that step."""
     run = Run(folder, load_config(config, (*TINY, *overrides)))
-    run.start()
+    run.files.start()
     data, judge, state = run.prepared
-    for state in train(run.config, data, judge, state, run.save):
+    for state in train(run.config, data, judge, state, run.files.save):
         if stop_at is not None and state.step >= stop_at:
             break
     return run

@@ -14,16 +14,16 @@ from scratchformer.figures.captions import captions, describe_name
 from scratchformer.figures.catalogue import figure_module, figure_names
 from scratchformer.figures.style import family
 from scratchformer.run.data import judge_sequence, parse_tokens
-from scratchformer.run.folder import Run
 from scratchformer.run.rules import RULES
+from scratchformer.run.run import Run
 
 NAMES = figure_names()[:15]
 DOUBTFUL = re.compile(r"nan|inf\b|\b1 \w*(tokens|positions|windows|steps|sequences|keys)\b|  |\.\.|None")
 READS_1 = re.compile(r"\d[,.]1 \w+")                    # the 1 is the end of a longer number
 
 
-def caption(run, step, number):
-    return figure_module(NAMES[number - 1]).caption(run, step)
+def caption(model, number):
+    return figure_module(NAMES[number - 1]).caption(model)
 
 
 def check(text):
@@ -36,8 +36,8 @@ def check(text):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_captions_read_well(tiny_run, odd_run, name):
-    for run, step in ((tiny_run, 0), (tiny_run, 20), (odd_run, 0), (odd_run, 4)):
-        check(figure_module(name).caption(run, step))
+    for model in (tiny_run.at(0), tiny_run.at(20), odd_run.at(0), odd_run.at(4)):
+        check(figure_module(name).caption(model))
 
 
 def countdown(history):
@@ -56,33 +56,33 @@ def test_captions_read_well_for_other_rules(tmp_path, monkeypatch, rule):
     run = train_run(tmp_path / "other", *SHORT)
     run.demos[0] = parse_tokens("10 + 10 6 + 6 4 8", run.data.vocabulary, 8)
     for name in NAMES:
-        check(figure_module(name).caption(run, 4))
+        check(figure_module(name).caption(run.at(4)))
     everywhere = rule is countdown
-    assert ("unconstrained" in caption(run, 4, 15)) != everywhere
-    assert f"at {'8' if everywhere else 'none'} of its positions" in caption(run, 4, 12)
-    _, constrained, _ = run.held_out(4)
+    assert ("unconstrained" in caption(run.at(4), 15)) != everywhere
+    assert f"at {'8' if everywhere else 'none'} of its positions" in caption(run.at(4), 12)
+    _, constrained, _ = run.at(4).count_wrong()
     assert (constrained == run.data.held_out_windows[:, 1:].size) == everywhere
-    assert f"of {constrained:,} constrained positions" in caption(run, 4, 11)
+    assert f"of {constrained:,} constrained positions" in caption(run.at(4), 11)
 
 
 def test_text_holds_every_figure_in_reading_order(tiny_run):
-    text = captions(tiny_run, 20, [NAMES[7], NAMES[0]], "svg")
+    text = captions(tiny_run.at(20), [NAMES[7], NAMES[0]], "svg")
     parts = text.rstrip("\n").split("\n\n")
-    wrong, constrained, loss = tiny_run.held_out(20)
+    wrong, constrained, loss = tiny_run.at(20).count_wrong()
     assert parts[:2] == ["# plus_last_even at step 20", "Rule: after +, the most recent even number."]
     assert parts[2].startswith("Verdict: the rule is not learned.")
     assert f"at {wrong:,} of {constrained:,} constrained" in parts[2] and f"{loss:.3f}" in parts[2]
     assert parts[3:] == [
         "## 01 Architecture overview", "![01 Architecture overview](01_architecture_overview.svg)",
-        caption(tiny_run, 20, 1),
-        "## 08 QKV transforms", "![08 QKV transforms](08_qkv_transforms.svg)", caption(tiny_run, 20, 8),
+        caption(tiny_run.at(20), 1),
+        "## 08 QKV transforms", "![08 QKV transforms](08_qkv_transforms.svg)", caption(tiny_run.at(20), 8),
     ]
 
 
 def test_verdict_follows_the_counts(tiny_run, monkeypatch):
     def verdict(*held_out):
-        monkeypatch.setattr(Run, "held_out", lambda run, step: held_out)
-        return captions(tiny_run, 0, []).split("\n\n")[2]
+        monkeypatch.setattr(Run, "held_out", lambda model: held_out)
+        return captions(tiny_run.at(0), []).split("\n\n")[2]
 
     assert verdict(1, 100, 1.9).startswith("Verdict: the rule is learned.")
     assert "at 1 of 100 constrained positions, a rule error of 1.00%" in verdict(1, 100, 1.9)
@@ -102,47 +102,47 @@ def test_learning_curve_tells_when_the_rule_was_learned(tiny_run):
         "step": steps, "train_loss": losses, "held_out_loss": losses,
         "rule_error": np.array([0.9, 0.05, 0.02]), "generated_rule_error": np.array([0.9, 0.5, 0.125]),
     }
-    text = caption(run, 20, 2)
+    text = caption(run.at(20), 2)
     assert "Over 2,000 steps the held-out loss went from 2.500 to 1.500" in text
     assert "lowest, 1.250, at step 1,000" in text
     assert "began at 90.0%, was first below 10% at step 1,000, and ended at 2.0%" in text
     assert "ended at 12.5%" in text
     run.history["rule_error"] = np.array([0.9, 0.05, 0.001])
-    assert "first below 10% at step 1,000 and below 1% at step 2,000, and ended" in caption(run, 20, 2)
+    assert "first below 10% at step 1,000 and below 1% at step 2,000, and ended" in caption(run.at(20), 2)
     run.history["rule_error"] = np.array([0.9, 0.8, 0.7])
-    assert "was never below 10%, and ended at 70.0%" in caption(run, 20, 2)
-    assert "vertical line" not in caption(run, 20, 2) and "line marks step 5," in caption(run, 5, 2)
+    assert "was never below 10%, and ended at 70.0%" in caption(run.at(20), 2)
+    assert "vertical line" not in caption(run.at(20), 2) and "line marks step 5," in caption(run.at(5), 2)
 
 
 def test_sizes_and_shares_are_those_of_model_and_data(tiny_run):
-    count = sum(array.size for array in tiny_run.params(20))
-    assert f"Of {count:,} learned numbers, 40 are in embeddings" in caption(tiny_run, 20, 1)
+    count = sum(array.size for array in tiny_run.at(20).params)
+    assert f"Of {count:,} learned numbers, 40 are in embeddings" in caption(tiny_run.at(20), 1)
     sequences = tiny_run.data.train_sequences
     verdicts = [judge_sequence(tiny_run.rule, tiny_run.data.vocabulary, s, 99) for s in sequences]
     asked = sum(int((verdict >= 0).sum()) for verdict in verdicts)
     ((token, count),) = Counter(np.concatenate(sequences).tolist()).most_common(1)
     total = sum(map(len, sequences))
-    text = caption(tiny_run, 20, 3)
+    text = caption(tiny_run.at(20), 3)
     assert f"constrains {asked / total:.1%} of them: {asked:,} of {asked:,} constrained" in text
     assert f"most frequent token is `{tiny_run.vocabulary[token]}` ({count / total:.1%})" in text
 
 
 def test_generated_shares_are_those_of_both_steps(tiny_run):
-    text = caption(tiny_run, 20, 4)
+    text = caption(tiny_run.at(20), 4)
     for place, step in (("Above", 0), ("below", 20)):
-        sequences = tiny_run.generate(step, 6, 40)
+        sequences = tiny_run.at(step).generate(6, 40)
         verdicts = [judge_sequence(tiny_run.rule, tiny_run.data.vocabulary, s, 8) for s in sequences]
         right, asked = (sum(int(v.sum()) for v in (np.array(verdicts) >= low)) for low in (1, 0))
         assert f"{place}, {right:,} of {asked:,} constrained tokens correct" in text
-    assert "There, " in caption(tiny_run, 0, 4) and "below," not in caption(tiny_run, 0, 4)
+    assert "There, " in caption(tiny_run.at(0), 4) and "below," not in caption(tiny_run.at(0), 4)
 
 
 def test_embedding_distances(tiny_run):
-    W = tiny_run.params(20).W_token
+    W = tiny_run.at(20).params.W_token
     even, odd = W[0:11:2], W[1:11:2]
     spreads = [np.sqrt(((rows - rows.mean(0)) ** 2).sum(1).mean()) for rows in (even, odd)]
     apart = np.linalg.norm(even.mean(0) - odd.mean(0))
-    text = caption(tiny_run, 20, 5)
+    text = caption(tiny_run.at(20), 5)
     assert f"even–odd ({apart:.3g} against {sum(spreads):.3g})" in text
     lead = "these pairs are apart:" if apart > sum(spreads) else "these are not:"
     assert text.index(lead) < text.index("even–odd") < text.index("At step 0")
@@ -150,7 +150,7 @@ def test_embedding_distances(tiny_run):
         np.linalg.norm(W[a] - W[b]): (a, b) for a in range(12) for b in range(a + 1, 12)
     }
     (near, far), names = (distances[min(distances)], distances[max(distances)]), tiny_run.vocabulary
-    text = caption(tiny_run, 20, 6)
+    text = caption(tiny_run.at(20), 6)
     assert f"`{names[near[0]]}` and `{names[near[1]]}` are the closest tokens ({min(distances):.3g}" in text
     assert f"`{names[far[0]]}` and `{names[far[1]]}` the farthest ({max(distances):.3g})" in text
 
@@ -173,13 +173,13 @@ def test_plane_is_shared_out(tiny_run):
     assert "2 of 12 tokens" in describe(tiny_run, areas) and "`+` on 75.0% and `3` on 25.0%." in describe(
         tiny_run, areas
     )
-    embed = tiny_run.grid(20).embed.reshape(-1, 2)
-    ((token, count), *_) = Counter(tiny_run.landscape(20, embed).argmax(1).tolist()).most_common()
-    assert f"`{tiny_run.vocabulary[token]}` is the likeliest at {count}" in caption(tiny_run, 20, 7)
+    embed = tiny_run.at(20).grid.embed.reshape(-1, 2)
+    ((token, count), *_) = Counter(tiny_run.at(20).landscape(embed).argmax(1).tolist()).most_common()
+    assert f"`{tiny_run.vocabulary[token]}` is the likeliest at {count}" in caption(tiny_run.at(20), 7)
 
 
 def test_spaces_are_compared_in_their_spread(tiny_run):
-    grid = tiny_run.grid(20)
+    grid = tiny_run.at(20).grid
     apart = {}
     for name, points in (
         ("embeddings", grid.embed), ("queries", grid.q[:, 0]), ("keys", grid.k[:, 0]),
@@ -193,17 +193,17 @@ def test_spaces_are_compared_in_their_spread(tiny_run):
     assert (
         f"even and odd tokens are furthest apart among the {apart[most]} ({most:.2f}) and closest among the "
         f"{apart[least]} ({least:.2f})"
-    ) in caption(tiny_run, 20, 8)
+    ) in caption(tiny_run.at(20), 8)
 
 
-def by_hand(run, step):
+def by_hand(model):
     """For each constrained position: (attention, the ids it sees, the answer, Cache, window, position)."""
-    windows = run.data.held_out_windows[:, :-1]
-    cache = run.forward(step, windows)
+    windows = model.data.held_out_windows[:, :-1]
+    cache = model.forward(windows)
     for n, window in enumerate(windows):
-        tokens = [run.data.vocabulary[i] for i in window]
+        tokens = [model.data.vocabulary[i] for i in window]
         for t in range(len(tokens)):
-            answer = run.rule(tokens[: t + 1])
+            answer = model.rule(tokens[: t + 1])
             if answer is not None:
                 (token,) = answer
                 yield cache.attention[n, 0, t, : t + 1], window[: t + 1], token, cache, n, t
@@ -211,30 +211,30 @@ def by_hand(run, step):
 
 def test_attention_goes_where_the_captions_say(tiny_run):
     shares, even, to_answer, evenly, most = [], [], [], [], []
-    for attention, ids, answer, *_ in by_hand(tiny_run, 20):
+    for attention, ids, answer, *_ in by_hand(tiny_run.at(20)):
         is_even = np.array([family(tiny_run.vocabulary[i]) == "even" for i in ids])
         shares.append(attention[is_even].sum())
         even.append(is_even.mean())
         to_answer.append(attention[ids == answer].sum())
         evenly.append((ids == answer).mean())
         most.append(attention.max())
-    text = caption(tiny_run, 20, 9)
+    text = caption(tiny_run.at(20), 9)
     assert f"At the {len(shares):,} constrained positions" in text
     assert f"goes {np.mean(shares):.1%} ({np.mean(even):.1%}) to even keys" in text
-    text = caption(tiny_run, 20, 13)
+    text = caption(tiny_run.at(20), 13)
     assert f"{np.mean(to_answer):.1%} of attention goes to positions that hold an answer" in text
     assert f"evenly would give {np.mean(evenly):.1%}, so they get" in text
     assert f"so they get {np.mean(to_answer) / np.mean(evenly):.2f} times it" in text
-    assert f"whatever it holds, gets {np.mean(most):.1%} of attention" in caption(tiny_run, 20, 14)
+    assert f"whatever it holds, gets {np.mean(most):.1%} of attention" in caption(tiny_run.at(20), 14)
 
 
 def test_focused_query_ranks_the_keys_it_can_meet(tiny_run):
-    grid = tiny_run.grid(20)
+    grid = tiny_run.at(20).grid
     scores = {
         grid.q[11, 0, 5] @ grid.k[i, 0, t] / np.sqrt(2): f"`{token}{'₀₁₂₃₄₅'[t]}`"
         for i, token in enumerate(tiny_run.vocabulary) for t in range(6) if t < 5 or i == 11
     }
-    text = caption(tiny_run, 20, 10)
+    text = caption(tiny_run.at(20), 10)
     assert f"Of the {len(scores)} red keys" in text
     assert f"highest scores go to {scores[max(scores)]} ({max(scores):.3g})" in text
     assert min(scores) < 0
@@ -243,11 +243,11 @@ def test_focused_query_ranks_the_keys_it_can_meet(tiny_run):
 
 def test_landings_with_attention_and_without(tiny_run):
     right, still, count = 0, 0, 0
-    for _, _, answer, cache, n, t in by_hand(tiny_run, 20):
+    for _, _, answer, cache, n, t in by_hand(tiny_run.at(20)):
         right += int(cache.logits[n, t].argmax() == answer)
-        still += int(tiny_run.landscape(20, cache.embed[n, t][None]).argmax() == answer)
+        still += int(tiny_run.at(20).landscape(cache.embed[n, t][None]).argmax() == answer)
         count += 1
-    text = caption(tiny_run, 20, 11)
+    text = caption(tiny_run.at(20), 11)
     assert f"{right:,} of {count:,} constrained positions" in text
     assert f"attention added nothing, {still:,} position{'s' * (still != 1)} would land right" in text
     change = (
@@ -260,25 +260,25 @@ def test_landings_with_attention_and_without(tiny_run):
 def test_the_answer_missed_most_is_named_only_if_it_is_one(tiny_run):
     allowed = np.zeros((4, 1, 12), bool)
     allowed[[0, 1, 2, 3], 0, [2, 2, 4, 4]] = True
-    cache = tiny_run.held_out_cache(20)
+    cache = tiny_run.at(20).held_out
     cache = cache._replace(embed=cache.embed[:4, :1])
     compare = f11_probability_heatmap_with_values.compare
     for right, expected in (
         ([0, 0, 0, 0], ""), ([1, 1, 1, 1], ""), ([1, 0, 1, 1], "`2`, with 1 of 2 right"),
         ([1, 1, 0, 0], "`4`, with 0 of 2 right"),
     ):
-        text = compare(tiny_run, 20, cache, allowed, np.array(right, bool)[:, None])
+        text = compare(tiny_run.at(20), cache, allowed, np.array(right, bool)[:, None])
         assert ("The answer missed most is" in text) == bool(expected) and expected in text
 
 
 def test_demo_and_shift_lengths(tiny_run):
-    demo = caption(tiny_run, 20, 12)
+    demo = caption(tiny_run.at(20), 12)
     assert "`10 + 10 6 + 6 4 8`" in demo and "after `+₁` and `+₄`" in demo and "5 of 12 tokens" in demo
-    lengths = np.linalg.norm(tiny_run.forward(20, tiny_run.data.held_out_windows[:, :-1]).attn_out, axis=-1)
+    lengths = np.linalg.norm(tiny_run.at(20).forward(tiny_run.data.held_out_windows[:, :-1]).attn_out, axis=-1)
     asked = np.zeros(lengths.shape, bool)
-    for *_, n, t in by_hand(tiny_run, 20):
+    for *_, n, t in by_hand(tiny_run.at(20)):
         asked[n, t] = True
-    text = caption(tiny_run, 20, 15)
+    text = caption(tiny_run.at(20), 15)
     assert f"{lengths[asked].mean():.3g} at the {asked.sum():,} constrained positions" in text
     assert f"moved {lengths[asked].mean() / lengths[~asked].mean():.2f} times as far" in text
 
@@ -287,5 +287,5 @@ def test_demo_and_shift_lengths(tiny_run):
     ((0.9, 0.1, 2.0), "copy of one value"), ((0.5, 0.1, 2.0), "others are read"), ((0.5, 1.0, 2.0), "blends"),
 ])
 def test_copy_or_blend(tiny_run, monkeypatch, found, words):
-    monkeypatch.setattr(f14_value_output, "most_read", lambda run, step: found)
-    assert words in caption(tiny_run, 20, 14)
+    monkeypatch.setattr(f14_value_output, "most_read", lambda model: found)
+    assert words in caption(tiny_run.at(20), 14)

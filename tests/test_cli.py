@@ -144,8 +144,8 @@ def test_interrupted_and_resumed_ends_with_the_same_bits(kill, tmp_path):
     done = run_cli(*command, "--resume", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     for step in whole.steps:
-        name = whole.snapshot_path(step).name
-        assert (checkpoints / name).read_bytes() == whole.snapshot_path(step).read_bytes()
+        name = whole.files.snapshot_path(step).name
+        assert (checkpoints / name).read_bytes() == whole.files.snapshot_path(step).read_bytes()
     assert not list(checkpoints.glob(".*.tmp"))
 
 

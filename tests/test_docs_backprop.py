@@ -11,7 +11,7 @@ from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE,
 from scratchformer.engine.plain import plain_functions
 from scratchformer.figures.catalogue import figure_names
 from scratchformer.figures.f01_architecture_overview import PLACES
-from scratchformer.run.config import Model
+from scratchformer.run.config import ModelConfig
 from scratchformer.tools.quiz.errors import QUIZZES
 from scratchformer.tools.quiz.quiz import find_function, module_path
 
@@ -64,7 +64,7 @@ def test_every_name_is_in_the_table_with_its_dims():
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_the_table_says_which_function_fills_what(heads):
-    written = writers(Model(n_embd=3, num_heads=heads, head_size=2, block_size=3, ffn_mult=1))
+    written = writers(ModelConfig(n_embd=3, num_heads=heads, head_size=2, block_size=3, ffn_mult=1))
     for _, name, _, forward, backward, _ in rows("equation"):
         name = name.strip("`")
         assert re.findall(r"`(\w+)`", forward) == written.get(name, []), name

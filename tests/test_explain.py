@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from scratchformer.engine.lm_head import TINY as LEAST
 from scratchformer.engine.model import backward, forward
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES
-from scratchformer.run.config import Model
+from scratchformer.run.config import ModelConfig
 from scratchformer.run.data import parse_tokens
-from scratchformer.run.folder import RunError
+from scratchformer.system.errors import RunError
 from scratchformer.tools.explain.entry import Entries, Operand, evaluate, formula, forward_entry, total
 from scratchformer.tools.explain.explain import explain, where
 from scratchformer.tools.explain.routes import ROUTES, routes
@@ -70,7 +70,7 @@ def test_every_expression_evaluates_to_its_entry(case):
 
 @pytest.mark.parametrize("scale", [1e-6, 30])
 def test_expressions_with_extreme_weights(scale):
-    model = Model(n_embd=4, num_heads=2, head_size=3, block_size=5, ffn_mult=2)
+    model = ModelConfig(n_embd=4, num_heads=2, head_size=3, block_size=5, ffn_mult=2)
     rng = np.random.default_rng(1)
     x = entries(make_params(model, 6, rng, scale), np.array([1, 1, 5, 0]), 3)
     check_every_entry(x)
@@ -79,7 +79,7 @@ def test_expressions_with_extreme_weights(scale):
 
 
 def test_a_wrong_route_is_caught(monkeypatch):
-    params = make_params(Model(block_size=4), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(block_size=4), 5, np.random.default_rng(0))
     x = entries(params, np.array([0, 3, 1]), 2)
     check_every_entry(x)
     fewer = {by: route for by, route in ROUTES["embed"].items() if by != "through k"}
@@ -89,7 +89,7 @@ def test_a_wrong_route_is_caught(monkeypatch):
 
 
 def test_routes_of_the_stream():
-    params = make_params(Model(block_size=4), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(block_size=4), 5, np.random.default_rng(0))
     x = entries(params, np.array([0, 3, 1]), 2)
     assert [by for by, _ in routes(x, "embed", (1, 0))] == [
         "around attention", "through q", "through k", "through v"
@@ -108,7 +108,7 @@ def test_a_sum_of_thousands_is_evaluated():
 @pytest.mark.parametrize("use_residual", [True, False])
 @pytest.mark.parametrize("num_heads", [1, 2])
 def test_formulas_name_what_the_expressions_read(use_residual, num_heads):
-    params = make_params(Model(block_size=4, num_heads=num_heads), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(block_size=4, num_heads=num_heads), 5, np.random.default_rng(0))
     x = entries(params, np.array([0, 3, 1]), 2, use_residual)
     for name in ACTIVATION_NAMES[:-1]:
         text = formula(x, name)
@@ -160,8 +160,8 @@ def test_the_walk_prints_the_cache(odd_run, length):
     ids = np.resize(np.arange(len(odd_run.vocabulary)), min(length, odd_run.config.model.block_size))
     words = [odd_run.vocabulary[i] for i in ids]
     step = odd_run.steps[-1]
-    x = entries(odd_run.params(step), ids, 1, odd_run.config.model.use_residual)
-    text = explain(odd_run, step, " ".join(words), target=odd_run.vocabulary[1])
+    x = entries(odd_run.at(step).params, ids, 1, odd_run.config.model.use_residual)
+    text = explain(odd_run.at(step), " ".join(words), target=odd_run.vocabulary[1])
     title, *blocks, answer = text.split("\n\n")
     assert [block.split()[0] for block in blocks] == list(ACTIVATION_NAMES)
     for name, block in zip(ACTIVATION_NAMES, blocks, strict=True):
@@ -175,13 +175,13 @@ def test_the_walk_prints_the_cache(odd_run, length):
 def test_no_line_is_wider_than_the_page(odd_run, width):
     vocabulary, step = odd_run.vocabulary, odd_run.steps[-1]
     tokens = " ".join(np.resize(vocabulary, odd_run.config.model.block_size))
-    params = odd_run.params(step)
+    params = odd_run.at(step).params
     for name in (None, *ACTIVATION_NAMES, *PARAMETER_NAMES):
         if name == "W_o" and not params.W_o.size:
             continue
-        plain = explain(odd_run, step, tokens, name, target=vocabulary[-1], width=width)
+        plain = explain(odd_run.at(step), tokens, name, target=vocabulary[-1], width=width)
         assert max(map(len, plain.split("\n"))) <= width, name
-        colored = explain(odd_run, step, tokens, name, target=vocabulary[-1], width=width, color=True)
+        colored = explain(odd_run.at(step), tokens, name, target=vocabulary[-1], width=width, color=True)
         assert visible(colored) == plain != colored
         assert "\033" not in plain
 
@@ -195,17 +195,17 @@ def test_lines_of_a_long_window_stay_narrow(tmp_path):
     tokens = " ".join(["+"] * 110)
     long = {"attention": "10,109,105", "scores": "10,109,105", "probs": "109,199", "k": "10,109,1"}
     for name, at in long.items():
-        text = explain(run, 1, tokens, name, at, "199", 60)
+        text = explain(run.at(1), tokens, name, at, "199", 60)
         assert max(map(len, text.split("\n"))) <= 60, name
 
 
 def test_colours(tiny_run):
-    text = explain(tiny_run, 20, "5 8 3 +", "scores", "3,1", color=True)
+    text = explain(tiny_run.at(20), "5 8 3 +", "scores", "3,1", color=True)
     assert "\033[1mscores\033[0m" in text
     assert "\033[34mq[3,0]\033[0m" in text and "\033[31mk[1,0]\033[0m" in text
-    walk = explain(tiny_run, 20, "5 8 3 +", color=True)
+    walk = explain(tiny_run.at(20), "5 8 3 +", color=True)
     assert "\033[32;1mv\033[0m" in walk
-    value = number(tiny_run.forward(20, tiny_ids(tiny_run)).q[0, 0, 3, 0])
+    value = number(tiny_run.at(20).forward(tiny_ids(tiny_run)).q[0, 0, 3, 0])
     assert walk.count("\033[1;7m") == len(ACTIVATION_NAMES) - 1
     assert f"\033[1;7m{value}\033[0m" in walk
 
@@ -215,24 +215,24 @@ def tiny_ids(run):
 
 
 def test_one_entry(tiny_run):
-    cache = tiny_run.forward(20, tiny_ids(tiny_run))
-    text = explain(tiny_run, 20, "5 8 3 +", "scores", "3,1")
-    assert text == explain(tiny_run, 20, "5 8 3 +", "scores", "0, 3, 1")
+    cache = tiny_run.at(20).forward(tiny_ids(tiny_run))
+    text = explain(tiny_run.at(20), "5 8 3 +", "scores", "3,1")
+    assert text == explain(tiny_run.at(20), "5 8 3 +", "scores", "0, 3, 1")
     assert "scores[t,s] = (Σ_d q[t,d] k[s,d]) / sqrt(D)" in text
     assert f"    = {number(cache.scores[0, 0, 3, 1])}" in text.split("\n")
     q, k = cache.q[0, 0, 3], cache.k[0, 0, 1]
     worked = f"({number(q[0])} * {number(k[0])} + {number(q[1])} * {number(k[1])}) / 1.4142"
     assert f"    = {worked}" in text.split("\n")
     assert abs(eval(worked) - cache.scores[0, 0, 3, 1]) < 1e-3 and "gradient" not in text
-    text = explain(tiny_run, 20, "5 8 3 +", "W_token", "8,1")
-    assert f"    = {number(tiny_run.params(20).W_token[8, 1])}" in text
+    text = explain(tiny_run.at(20), "5 8 3 +", "W_token", "8,1")
+    assert f"    = {number(tiny_run.at(20).params.W_token[8, 1])}" in text
 
 
 def test_the_gradient_of_one_entry(tiny_run):
     targets = np.array([[-1, -1, -1, 8]])
-    params = tiny_run.params(20)
+    params = tiny_run.at(20).params
     _, dcache = backward(params, forward(params, tiny_ids(tiny_run), targets))
-    lines = explain(tiny_run, 20, "5 8 3 +", "embed", "1,0", "8").split("\n")
+    lines = explain(tiny_run.at(20), "5 8 3 +", "embed", "1,0", "8").split("\n")
     where_sum = lines.index("  dembed[1,0] in all")
     assert lines[where_sum + 1] == "    = around attention + through q + through k + through v"
     assert lines[-1] == f"    = {number(dcache.embed[0, 1, 0])}"
@@ -290,13 +290,13 @@ def test_every_name_is_computed_on_a_line_of_its_own():
 ])
 def test_bad_input(tiny_run, arguments, message):
     with pytest.raises(RunError, match="^" + re.escape(message).replace(r"\.\*", ".*")) as error:
-        explain(tiny_run, 20, *arguments)
+        explain(tiny_run.at(20), *arguments)
     assert "\n" not in str(error.value)
 
 
 def test_a_step_that_is_not_saved(tiny_run):
     with pytest.raises(RunError, match="no snapshot of step 7"):
-        explain(tiny_run, 7, "5 +")
+        explain(tiny_run.at(7), "5 +")
 
 
 def test_parse_tokens():
@@ -309,7 +309,7 @@ def test_parse_tokens():
 def debug(run, name, commands, **environment):
     """What a user sees who types the commands into the debugger."""
     code = (
-        "import sys; from scratchformer.run.folder import Run; "
+        "import sys; from scratchformer.run.run import Run; "
         "from scratchformer.tools.explain.explain import *; "
         "stop_in_debugger(Run.open(sys.argv[1]), 20, '5 8 3 +', sys.argv[2]); print('the end')"
     )
@@ -336,7 +336,7 @@ def test_stop_in_the_debugger(tiny_run, name, ask, answer):
 
 def test_the_debugger_shows_what_the_line_computes(tiny_run):
     done = debug(tiny_run, "mixed", ["n", "p 'sum', mixed[0, 0].sum().item()", "q"])
-    value = tiny_run.forward(20, tiny_ids(tiny_run)).mixed.sum()
+    value = tiny_run.at(20).forward(tiny_ids(tiny_run)).mixed.sum()
     assert float(re.search(r"'sum', ([-\d.e]+)", done.stdout)[1]) == pytest.approx(value, rel=1e-12)
     assert done.returncode == 0 and done.stdout.endswith("the end\n")
 

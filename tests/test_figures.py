@@ -28,9 +28,9 @@ def run(tmp_path_factory):
     return train_run(tmp_path_factory.mktemp("figures") / "tiny", *SHORT)
 
 
-def figure(run, step, number):
+def figure(model, number):
     with matplotlib.rc_context(RC):
-        return make_figure(run, step, FIRST_SIX[number - 1])
+        return make_figure(model, FIRST_SIX[number - 1])
 
 
 def texts(fig):
@@ -58,9 +58,9 @@ def test_names_are_the_modules():
 
 
 def test_architecture_states_every_live_shape(run):
-    shown = texts(figure(run, 4, 1))
-    cache = run.forward(4, run.data.train_windows[:8, :-1])
-    for name, array in (run.params(4)._asdict() | cache._asdict()).items():
+    shown = texts(figure(run.at(4), 1))
+    cache = run.at(4).forward(run.data.train_windows[:8, :-1])
+    for name, array in (run.at(4).params._asdict() | cache._asdict()).items():
         if name in ("use_residual", "W_o"):
             assert name not in shown
         else:
@@ -71,14 +71,14 @@ def test_architecture_states_every_live_shape(run):
 
 
 def test_architecture_follows_the_model(odd_run):
-    shown = texts(figure(odd_run, 4, 1))
-    assert ("W_o" in shown) == (odd_run.params(4).W_o.size > 0)
+    shown = texts(figure(odd_run.at(4), 1))
+    assert ("W_o" in shown) == (odd_run.at(4).params.W_o.size > 0)
     assert ("residual\nconnection" in shown) == odd_run.config.model.use_residual
     assert ("residual\nconnection\noff" in shown) != odd_run.config.model.use_residual
 
 
 def test_learning_curve_is_the_history(run):
-    fig = figure(run, 4, 2)
+    fig = figure(run.at(4), 2)
     lines = {line.get_label(): line for ax in fig.axes for line in ax.lines}
     for label, column in (
         ("loss, training windows", "train_loss"), ("loss, held-out windows", "held_out_loss"),
@@ -94,7 +94,7 @@ def test_learning_curve_is_the_history(run):
     train, held_out = len(run.judge.train_windows), len(run.judge.held_out_windows)
     assert f"a sample of {train} training windows and {held_out} held-out windows" in caption
     assert set(lines["loss of guessing evenly"].get_ydata()) == {np.log(12)}
-    assert "step 2" not in texts(fig) and "step 2" in texts(figure(run, 2, 2))
+    assert "step 2" not in texts(fig) and "step 2" in texts(figure(run.at(2), 2))
 
 
 def check_cells(ax, run, sequences, context):
@@ -122,7 +122,7 @@ def check_cells(ax, run, sequences, context):
 
 
 def test_training_data_cells(run):
-    fig = figure(run, 4, 3)
+    fig = figure(run.at(4), 3)
     check_cells(fig.axes[0], run, run.data.train_sequences[:6], None)
     verdicts = np.concatenate([
         judge_sequence(run.rule, run.data.vocabulary, sequence, len(sequence))
@@ -133,17 +133,17 @@ def test_training_data_cells(run):
 
 
 def test_generated_cells(run):
-    fig = figure(run, 4, 4)
+    fig = figure(run.at(4), 4)
     for ax, step in zip(fig.axes, (0, 4), strict=True):
-        counts = check_cells(ax, run, run.generate(step, 6, 40), run.config.model.block_size)
+        counts = check_cells(ax, run, run.at(step).generate(6, 40), run.config.model.block_size)
         assert counts in ax.get_title(loc="left")
-    (ax,) = figure(run, 0, 4).axes
-    assert check_cells(ax, run, run.generate(0, 6, 40), 8) in ax.get_title(loc="left")
+    (ax,) = figure(run.at(0), 4).axes
+    assert check_cells(ax, run, run.at(0).generate(6, 40), 8) in ax.get_title(loc="left")
 
 
 def test_embeddings_are_the_parameters(run):
-    params = run.params(4)
-    fig = figure(run, 4, 5)
+    params = run.at(4).params
+    fig = figure(run.at(4), 5)
     images = [ax.images[0] for ax in fig.axes if ax.images]
     total = params.W_token[:, 0, None] + params.W_pos[:, 0]
     for image, values in zip(images, (params.W_token, params.W_pos, total), strict=True):
@@ -162,8 +162,8 @@ def test_embeddings_are_the_parameters(run):
 
 @pytest.mark.parametrize("number", [5, 6])
 def test_planes_show_the_embeddings(run, number):
-    params = run.params(4)
-    planes = [ax for ax in figure(run, 4, number).axes if ax.get_xlabel() == "dim 0"]
+    params = run.at(4).params
+    planes = [ax for ax in figure(run.at(4), number).axes if ax.get_xlabel() == "dim 0"]
     expected = (params.W_token, params.W_pos, sums(params))
     for ax, points in zip(planes, expected, strict=True):
         np.testing.assert_array_equal(by_rows(markers(ax)), by_rows(points))
@@ -177,21 +177,21 @@ def test_planes_show_the_embeddings(run, number):
 
 
 def test_a_token_has_one_color(run):
-    fig = figure(run, 4, 5)
+    fig = figure(run.at(4), 5)
     ticks = [tick.get_color() for tick in fig.axes[0].get_yticklabels()]
     colors = token_colors(run.vocabulary)
     np.testing.assert_array_equal(ticks, colors)
     assert len({tuple(color) for color in colors}) == len(colors)
     plane = next(ax for ax in fig.axes if ax.get_title() == "tokens")
     even = plane.collections[0]
-    np.testing.assert_array_equal(even.get_offsets(), run.params(4).W_token[0:11:2])
+    np.testing.assert_array_equal(even.get_offsets(), run.at(4).params.W_token[0:11:2])
     np.testing.assert_allclose(even.get_facecolors()[:, :3], colors[0:11:2])
 
 
 @pytest.mark.parametrize("step", [0, 4])
 @pytest.mark.parametrize("name", FIRST_SIX)
 def test_draws_every_model(odd_run, name, step, tmp_path):
-    draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    draw_figure(odd_run.at(step), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size[0] == 400
 
@@ -201,7 +201,7 @@ def test_same_bytes_in_parallel_and_in_turn(run, tmp_path, format, monkeypatch):
     files = []
     for folder, parallel in (("a", True), ("b", False)):
         monkeypatch.setattr("scratchformer.system.pool.can_fork", lambda parallel=parallel: parallel)
-        times = draw_all(run, 4, FIRST_SIX[4:], tmp_path / folder, format, 50)
+        times = draw_all(run.at(4), FIRST_SIX[4:], tmp_path / folder, format, 50)
         assert list(times) == FIRST_SIX[4:]
         files.append([(tmp_path / folder / f"{name}.{format}").read_bytes() for name in FIRST_SIX[4:]])
     assert files[0] == files[1]
@@ -209,7 +209,7 @@ def test_same_bytes_in_parallel_and_in_turn(run, tmp_path, format, monkeypatch):
 
 def test_settings_stay_as_they_were(run, tmp_path):
     before = dict(matplotlib.rcParams)
-    draw_figure(run, 4, FIRST_SIX[1], tmp_path, dpi=40)
+    draw_figure(run.at(4), FIRST_SIX[1], tmp_path, dpi=40)
     assert dict(matplotlib.rcParams) == before
 
 
@@ -217,7 +217,7 @@ def test_settings_stay_as_they_were(run, tmp_path):
 @pytest.mark.parametrize("number", range(1, 7))
 def test_no_text_is_clipped_or_covers_another(run, number, step, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(run, step, FIRST_SIX[number - 1]), monkeypatch, 11)
+        check_texts(make_figure(run.at(step), FIRST_SIX[number - 1]), monkeypatch, 11)
 
 
 def test_labels_find_free_places():

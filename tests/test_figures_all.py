@@ -44,15 +44,15 @@ def test_every_activation_is_shown(tiny_run):
     seen, texts = [], []
     with matplotlib.rc_context(RC):
         for name in figure_names():
-            fig = make_figure(tiny_run, 20, name)
+            fig = make_figure(tiny_run.at(20), name)
             seen += arrays(fig)
             texts += [text.get_text() for text in fig.findobj(Text)]
-    cache = tiny_run.forward(20, tiny_run.demos[0][None])
+    cache = tiny_run.at(20).forward(tiny_run.demos[0][None])
     missing = []
     for name in ACTIVATION_NAMES:
         value = getattr(cache, name)
         if name == "loss":
-            found = any(f"{tiny_run.held_out_cache(20).loss:.3f}" in text for text in texts)
+            found = any(f"{tiny_run.at(20).held_out.loss:.3f}" in text for text in texts)
         elif name in ("scores", "attention"):             # without what lies in the future
             past = np.where(np.tri(8), value[0, 0], np.nan)
             found = any(a.shape == (8, 8) and np.array_equal(a, past, equal_nan=True) for a in seen)
@@ -79,7 +79,7 @@ def test_one_command_draws_all_and_their_captions(tmp_path):
     )
     run.follow(own[1])
     text = (plots / "captions.md").read_text("utf-8")
-    assert text == captions(run, 4, FILES) and "`4 9 + 4 10 7 +`" in text
+    assert text == captions(run.at(4), FILES) and "`4 9 + 4 10 7 +`" in text
 
 
 @pytest.mark.parametrize("sequence, message", [
@@ -111,7 +111,7 @@ def test_a_short_sequence_is_followed(tiny_run):
         tiny_run.follow("6 +")
         with matplotlib.rc_context(RC):
             for name in FILES[11:18] + FILES[20:22]:
-                make_figure(tiny_run, 20, name).canvas.draw()
+                make_figure(tiny_run.at(20), name).canvas.draw()
         assert [len(tokens) for tokens in tiny_run.demos] == [2, 8, 8]
     finally:
         tiny_run.demos = demos

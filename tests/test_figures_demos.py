@@ -19,7 +19,7 @@ from scratchformer.figures.landscapes import GRID, plane_grid
 from scratchformer.figures.style import RC, position_colors, token_colors
 from scratchformer.figures.value_demo import MOST, layout, shown_tokens
 from scratchformer.figures.value_strips import ANSWER, labelled
-from scratchformer.run.folder import Run
+from scratchformer.run.run import Run
 
 DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
 MATRIX, VALUES = "supplementary/14_attention_matrix", "supplementary/16_value_arrows"
@@ -27,13 +27,13 @@ NAMES = [*DEMOS, MATRIX, VALUES]
 MARKS = {1: "✓", 0: "✗", -1: ""}
 
 
-def figure(run, step, name):
+def figure(model, name):
     with matplotlib.rc_context(RC):
-        return make_figure(run, step, name)
+        return make_figure(model, name)
 
 
-def caption(run, step, name):
-    return figure_module(name).caption(run, step)
+def caption(model, name):
+    return figure_module(name).caption(model)
 
 
 def texts(fig):
@@ -61,16 +61,16 @@ def written(ax):
     return [text for artist in ax.collections if hasattr(artist, "texts") for text in artist.texts]
 
 
-def by_hand(run, step, tokens):
+def by_hand(model, tokens):
     """(verdict, answers as text, predicted token as text, its probability) at each position."""
-    vocabulary = run.data.vocabulary
-    probs = run.forward(step, tokens[None]).probs[0]
+    vocabulary = model.data.vocabulary
+    probs = model.forward(tokens[None]).probs[0]
     found = []
     for t in range(len(tokens)):
-        answers = run.rule([vocabulary[token] for token in tokens[: t + 1]])
+        answers = model.rule([vocabulary[token] for token in tokens[: t + 1]])
         best = probs[t].argmax()
         verdict = -1 if answers is None else int(vocabulary[best] in answers)
-        found.append((verdict, set(map(str, answers or ())), run.vocabulary[best], probs[t, best]))
+        found.append((verdict, set(map(str, answers or ())), model.vocabulary[best], probs[t, best]))
     return found
 
 
@@ -84,12 +84,12 @@ def with_rule(run, rule):
 @pytest.mark.parametrize("step", [0, 20])
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_columns_show_values_arrows_and_landing_points(tiny_run, step, number):
-    fig = figure(tiny_run, step, DEMOS[number])
+    fig = figure(tiny_run.at(step), DEMOS[number])
     tokens = tiny_run.demos[number]
-    cache = tiny_run.forward(step, tokens[None])
+    cache = tiny_run.at(step).forward(tokens[None])
     embed, resid_mid, v = cache.embed[0], cache.resid_mid[0], cache.v[0, 0]
-    verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run, step, tokens)])
-    answers = set().union(*(answer for _, answer, *_ in by_hand(tiny_run, step, tokens)))
+    verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run.at(step), tokens)])
+    answers = set().union(*(answer for _, answer, *_ in by_hand(tiny_run.at(step), tokens)))
     strips = [ax for ax in fig.axes if ax.images]
     assert [len(ax.images) for ax in strips] == 6 * [6]
     colors = token_colors(tiny_run.vocabulary)[tokens]
@@ -102,7 +102,7 @@ def test_columns_show_values_arrows_and_landing_points(tiny_run, step, number):
             shifts = np.column_stack([boxes[:, 0] - boxes[0, 0], np.zeros(6)])
             grid = plane_grid(boxes[0])
             for token, image in enumerate(ax.images, 6 * band):
-                expected = tiny_run.landscape(step, grid)[:, token].reshape(GRID, GRID)
+                expected = tiny_run.at(step).landscape(grid)[:, token].reshape(GRID, GRID)
                 np.testing.assert_array_equal(image.get_array(), expected)
                 assert image.cmap.name == "viridis"
             assert ax.get_aspect() == 1
@@ -134,8 +134,8 @@ def everywhere(points, shifts):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_marks_stand_in_the_column_of_the_prediction(tiny_run, step):
-    strips = [ax for ax in figure(tiny_run, step, DEMOS[0]).axes if ax.images]
-    hand, labels = by_hand(tiny_run, step, tiny_run.demos[0]), follow(tiny_run, step, 0).labels
+    strips = [ax for ax in figure(tiny_run.at(step), DEMOS[0]).axes if ax.images]
+    hand, labels = by_hand(tiny_run.at(step), tiny_run.demos[0]), follow(tiny_run.at(step), 0).labels
     for row in (0, 1, 2):
         found = set()
         for band in range(2):
@@ -160,27 +160,27 @@ def test_marks_stand_in_the_column_of_the_prediction(tiny_run, step):
 @pytest.mark.parametrize("step", [0, 20])
 def test_title_and_caption_say_what_comes_of_it(tiny_run, step):
     for number, name in enumerate(DEMOS):
-        shown = texts(figure(tiny_run, step, name))
-        for t, (verdict, answers, best, prob) in enumerate(by_hand(tiny_run, step, tiny_run.demos[number])):
+        shown = texts(figure(tiny_run.at(step), name))
+        for t, (verdict, answers, best, prob) in enumerate(by_hand(tiny_run.at(step), tiny_run.demos[number])):
             if verdict >= 0:
                 clause = f"answer {answers.pop()}, predicted {best} {MARKS[verdict]} with probability"
                 clause = f"{clause} {prob:.1%}"
-                assert clause in shown and clause in caption(tiny_run, step, name)
+                assert clause in shown and clause in caption(tiny_run.at(step), name)
 
 
 def test_headings_hold_probabilities(tiny_run):
-    demo = follow(tiny_run, 20, 0)
-    probs = tiny_run.forward(20, tiny_run.demos[0][None]).probs[0]
+    demo = follow(tiny_run.at(20), 0)
+    probs = tiny_run.at(20).forward(tiny_run.demos[0][None]).probs[0]
     assert demo.where.tolist() == [1, 4]
     assert heading(demo, 6) == [f"at +₁: {probs[1, 6]:.1%}", f"at +₄: {probs[4, 6]:.1%}", "answer at +₄"]
     assert heading(demo, 7) == [f"at +₁: {probs[1, 7]:.1%}", f"at +₄: {probs[4, 7]:.1%}"]
-    shown = texts(figure(tiny_run, 20, DEMOS[0]))
+    shown = texts(figure(tiny_run.at(20), DEMOS[0]))
     for token in range(12):
         assert "\n".join(heading(demo, token)) in shown
 
 
 def test_columns_stand_in_one_band_or_two(tiny_run):
-    demo = follow(tiny_run, 20, 0)
+    demo = follow(tiny_run.at(20), 0)
     for count, rows, across in ((12, 3, 6), (12, 2, 6), (11, 3, 6), (7, 3, 4), (6, 3, 6), (2, 3, 2)):
         found, side = layout(count, rows)
         assert found == across
@@ -191,48 +191,48 @@ def test_columns_stand_in_one_band_or_two(tiny_run):
 
 def test_a_rule_for_every_position(tiny_run):
     run = with_rule(tiny_run, lambda tokens: {tokens[-1]})
-    demo = follow(run, 20, 0)
+    demo = follow(run.at(20), 0)
     assert len(demo.where) == 8
     assert likeliest(demo, 6, 3)[:2].tolist() == sorted([3, 5], key=lambda t: -demo.cache.probs[0, t, 6])
-    right = [verdict for verdict, *_ in by_hand(run, 20, run.demos[0])].count(1)
+    right = [verdict for verdict, *_ in by_hand(run.at(20), run.demos[0])].count(1)
     mass = np.mean([demo.cache.probs[0, t, token] for t, token in enumerate(run.demos[0])])
-    for words in (texts(figure(run, 20, DEMOS[0])), caption(run, 20, DEMOS[0])):
+    for words in (texts(figure(run.at(20), DEMOS[0])), caption(run.at(20), DEMOS[0])):
         assert f"{right} of 8 predictions at constrained positions right; answers get {mass:.1%}" in words
 
 
 def test_several_answers_are_named(tiny_run):
     run = with_rule(tiny_run, lambda tokens: {2, 4} if tokens[-1] == "+" else None)
-    assert "+₁: answer 2 or 4, predicted" in caption(run, 20, DEMOS[0])
+    assert "+₁: answer 2 or 4, predicted" in caption(run.at(20), DEMOS[0])
     run = with_rule(tiny_run, lambda tokens: {0, 2, 4, 6} if tokens[-1] == "+" else None)
-    assert "+₁: answer one of 4 tokens, predicted" in caption(run, 20, DEMOS[0])
+    assert "+₁: answer one of 4 tokens, predicted" in caption(run.at(20), DEMOS[0])
 
 
 def test_answers_and_predictions_come_first_in_a_large_vocabulary(odd_run):
-    demo = follow(odd_run, 4, 0)
+    demo = follow(odd_run.at(4), 0)
     shown = shown_tokens(demo)
     assert shown == sorted(set(shown)) and len(shown) == min(MOST, len(odd_run.vocabulary))
     probs = demo.cache.probs[0]
     assert set(np.flatnonzero(demo.allowed.any(axis=0))) | set(probs[demo.where].argmax(axis=1)) <= set(shown)
     if len(odd_run.vocabulary) > MOST:
-        assert f"{MOST} of {len(odd_run.vocabulary)} tokens" in texts(figure(odd_run, 4, DEMOS[0]))
+        assert f"{MOST} of {len(odd_run.vocabulary)} tokens" in texts(figure(odd_run.at(4), DEMOS[0]))
 
 
 def test_fewer_sequences_than_figures(tiny_run, tmp_path):
     run = Run.open(tiny_run.folder)
     run.demos = run.demos[:1]
     for name in DEMOS[1:]:
-        assert f"There is no value demo {name[-1]}" in texts(figure(run, 20, name))
-        assert "give only 1 to follow" in caption(run, 20, name)
+        assert f"There is no value demo {name[-1]}" in texts(figure(run.at(20), name))
+        assert "give only 1 to follow" in caption(run.at(20), name)
     for name in (MATRIX, VALUES):
-        draw_figure(run, 20, name, tmp_path, dpi=40)
+        draw_figure(run.at(20), name, tmp_path, dpi=40)
 
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_from_attention_to_probabilities(tiny_run, step):
-    fig = figure(tiny_run, step, MATRIX)
+    fig = figure(tiny_run.at(step), MATRIX)
     for row, tokens in enumerate(tiny_run.demos):
-        cache = tiny_run.forward(step, tokens[None])
-        hand = by_hand(tiny_run, step, tokens)
+        cache = tiny_run.at(step).forward(tokens[None])
+        hand = by_hand(tiny_run.at(step), tokens)
         (attention,) = named(fig, "attention")[row].images
         shown = attention.get_array()
         np.testing.assert_array_equal(shown.mask, np.triu(np.ones((8, 8)), 1))
@@ -261,7 +261,7 @@ def test_from_attention_to_probabilities(tiny_run, step):
 def test_probability_of_answers_and_loss_by_hand(tiny_run):
     windows = tiny_run.data.held_out_windows
     vocabulary = tiny_run.data.vocabulary
-    probs = tiny_run.forward(20, windows[:, :-1]).probs
+    probs = tiny_run.at(20).forward(windows[:, :-1]).probs
     shares = []
     for window, rows in zip(windows, probs, strict=True):
         for t in range(len(rows)):
@@ -273,20 +273,20 @@ def test_probability_of_answers_and_loss_by_hand(tiny_run):
         f"get {np.mean(shares):.1%} of probability on average at the {len(shares):,} constrained positions "
         f"of all held-out windows; loss at all their positions {loss:.3f}"
     )
-    assert words in texts(figure(tiny_run, 20, MATRIX)) and words in caption(tiny_run, 20, MATRIX)
-    hidden = tiny_run.forward(20, windows[:, :-1]).ffn_hidden
+    assert words in texts(figure(tiny_run.at(20), MATRIX)) and words in caption(tiny_run.at(20), MATRIX)
+    hidden = tiny_run.at(20).forward(windows[:, :-1]).ffn_hidden
     active = np.count_nonzero(hidden) / hidden[..., 0].size
-    assert f"{active:.1f} of {hidden.shape[-1]} hidden units" in caption(tiny_run, 20, MATRIX)
+    assert f"{active:.1f} of {hidden.shape[-1]} hidden units" in caption(tiny_run.at(20), MATRIX)
 
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_values_become_the_stream(tiny_run, step):
-    fig = figure(tiny_run, step, VALUES)
+    fig = figure(tiny_run.at(step), VALUES)
     lengths = {True: [], False: []}
     right = count = 0
     for row, tokens in enumerate(tiny_run.demos):
-        cache = tiny_run.forward(step, tokens[None])
-        verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run, step, tokens)])
+        cache = tiny_run.at(step).forward(tokens[None])
+        verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run.at(step), tokens)])
         right, count = right + (verdicts == 1).sum(), count + (verdicts >= 0).sum()
         original = named(fig, "v original")[row]
         np.testing.assert_array_equal(scatters(original)[0].get_offsets(), cache.v[0, 0])
@@ -316,22 +316,22 @@ def test_values_become_the_stream(tiny_run, step):
         f"{a:.2f} and {b:.2f} at {count} constrained positions, "
         f"{c:.2f} and {d:.2f} at {24 - count} other positions"
     )
-    assert words in texts(fig) and words in caption(tiny_run, step, VALUES)
-    assert f"{right} of {count} are right" in caption(tiny_run, step, VALUES)
+    assert words in texts(fig) and words in caption(tiny_run.at(step), VALUES)
+    assert f"{right} of {count} are right" in caption(tiny_run.at(step), VALUES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_every_model(odd_run, name, tmp_path, monkeypatch):
-    draw_figure(odd_run, 0, name, tmp_path, dpi=40)
+    draw_figure(odd_run.at(0), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size == tuple(int(40 * side) for side in figure_module(name).SIZE)
     step = 4
     with matplotlib.rc_context(RC):
-        fig = make_figure(odd_run, step, name)
+        fig = make_figure(odd_run.at(step), name)
         check_texts(fig, monkeypatch, 3)
     if name in DEMOS:
         plane = odd_run.config.model.n_embd == 2
-        own = odd_run.params(step).W_o.size > 0
+        own = odd_run.at(step).params.W_o.size > 0
         assert ("the landscape is left out" in texts(fig)) != plane
         assert ("the values v are left out" in texts(fig)) == (plane and own)
         rows = 2 if own else 3
@@ -345,13 +345,13 @@ def test_draws_every_model(odd_run, name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_text_is_clipped_or_covers_another(tiny_run, name, step, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(tiny_run, step, name), monkeypatch, 11)
+        check_texts(make_figure(tiny_run.at(step), name), monkeypatch, 11)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_captions_are_one_paragraph(tiny_run, odd_run, name):
     for run in (tiny_run, odd_run):
         for step in (0, run.steps[-1]):
-            paragraph = caption(run, step, name)
+            paragraph = caption(run.at(step), name)
             assert 50 <= len(paragraph.split()) <= 140, paragraph
             assert not re.search(r"\n|\*|nan|inf\b", paragraph), paragraph

@@ -22,9 +22,9 @@ OVERVIEW, HEATMAP, EXTENDED = NAMES = [
 ]
 
 
-def figure(run, step, name):
+def figure(model, name):
     with matplotlib.rc_context(RC):
-        return make_figure(run, step, name)
+        return make_figure(model, name)
 
 
 def texts(fig):
@@ -61,9 +61,9 @@ def test_found_by_listing_the_folders(name):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_pair_scores_are_those_of_every_window(tiny_run, step):
-    scores = pair_scores(tiny_run, step)
+    scores = pair_scores(tiny_run.at(step))
     windows = tiny_run.data.held_out_windows[:, :-1]
-    seen = tiny_run.forward(step, windows).scores[:, 0]
+    seen = tiny_run.at(step).forward(windows).scores[:, 0]
     t, s = np.tril_indices(8)
     queries, keys = windows[:, t], windows[:, s]
     np.testing.assert_allclose(scores[queries, keys, t, s], seen[:, t, s], rtol=1e-9)
@@ -72,7 +72,7 @@ def test_pair_scores_are_those_of_every_window(tiny_run, step):
 
 
 def test_pair_scores_are_products_of_queries_and_keys(odd_run):
-    grid, scores = odd_run.grid(4), pair_scores(odd_run, 4)
+    grid, scores = odd_run.at(4).grid, pair_scores(odd_run.at(4))
     V, H, T, D = grid.q.shape
     expected = np.einsum("atd,bsd->abts", grid.q[:, 0], grid.k[:, 0]) / np.sqrt(D)
     a, b, t, s = np.indices((V, V, T, T))
@@ -85,14 +85,14 @@ def test_pair_scores_take_little_memory(tiny_run, monkeypatch):
     sizes, forward = [], qk.forward
     monkeypatch.setattr(qk, "forward", lambda params, tokens, *rest: (
         sizes.append(len(tokens)), forward(params, tokens, *rest))[1])
-    pair_scores(tiny_run, 20)
+    pair_scores(tiny_run.at(20))
     assert sizes == [12 * 3] * 12               # all keys at 3 bits of the position, a query at a time
 
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_heatmap_shows_the_scores_by_token(tiny_run, step):
-    scores = pair_scores(tiny_run, step)
-    ax = figure(tiny_run, step, HEATMAP).axes[0]
+    scores = pair_scores(tiny_run.at(step))
+    ax = figure(tiny_run.at(step), HEATMAP).axes[0]
     shown = ax.images[0].get_array()
     assert shown.shape == (96, 96)
     for a, b, t, s in np.ndindex(scores.shape):
@@ -109,9 +109,9 @@ def test_heatmap_shows_the_scores_by_token(tiny_run, step):
 
 
 def test_heatmap_counts_its_means(tiny_run):
-    grid = tiny_run.grid(20)
+    grid = tiny_run.at(20).grid
     groups = {"even": range(0, 11, 2), "odd": range(1, 11, 2), "operator": [11]}
-    for words in (texts(figure(tiny_run, 20, HEATMAP)), figure_module(HEATMAP).caption(tiny_run, 20)):
+    for words in (texts(figure(tiny_run.at(20), HEATMAP)), figure_module(HEATMAP).caption(tiny_run.at(20))):
         for query, asking in groups.items():
             clause = words.split(f"{query} queries score on average ")[1]
             for key, read in groups.items():
@@ -125,8 +125,8 @@ def test_heatmap_counts_its_means(tiny_run):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_overview_holds_the_caches(tiny_run, step):
-    params, grid = tiny_run.params(step), tiny_run.grid(step)
-    axes = panels(figure(tiny_run, step, OVERVIEW))
+    params, grid = tiny_run.at(step).params, tiny_run.at(step).grid
+    axes = panels(figure(tiny_run.at(step), OVERVIEW))
     assert len(axes) == 9
     for title, points in (
         ("tokens: W_token", params.W_token), ("positions: W_pos", params.W_pos),
@@ -139,7 +139,7 @@ def test_overview_holds_the_caches(tiny_run, step):
         assert (markers(axes[title])[1] == to_rgba(color)).all()
     windows = tiny_run.data.held_out_windows
     windows = windows[:: -(-len(windows) // 200)]
-    cache = tiny_run.forward(step, windows[:, :-1])
+    cache = tiny_run.at(step).forward(windows[:, :-1])
     colors = np.column_stack([token_colors(tiny_run.vocabulary), np.ones(12)])
     expected = np.tile(to_rgba("#c4c4c4"), (*cache.tokens.shape, 1))
     for n, t in np.ndindex(cache.tokens.shape):
@@ -159,7 +159,7 @@ def test_overview_holds_the_caches(tiny_run, step):
 
 def test_overview_counts_the_variance_between_answers(tiny_run):
     windows = tiny_run.data.held_out_windows
-    cache = tiny_run.forward(20, windows[:, :-1])
+    cache = tiny_run.at(20).forward(windows[:, :-1])
     answers, where = [], []
     for n, window in enumerate(windows):
         verdict = judge_sequence(tiny_run.rule, tiny_run.data.vocabulary, window, len(window))
@@ -167,7 +167,7 @@ def test_overview_counts_the_variance_between_answers(tiny_run):
             answers.append(next(w for w in window[t::-1] if w < 11 and w % 2 == 0))
             where.append((n, t))
     answers, where = np.array(answers), tuple(np.array(where).T)
-    for words in (texts(figure(tiny_run, 20, OVERVIEW)), figure_module(OVERVIEW).caption(tiny_run, 20)):
+    for words in (texts(figure(tiny_run.at(20), OVERVIEW)), figure_module(OVERVIEW).caption(tiny_run.at(20))):
         for name in ("embed", "attn_out", "resid_mid"):
             points = getattr(cache, name)[where]
             left = sum(
@@ -175,12 +175,12 @@ def test_overview_counts_the_variance_between_answers(tiny_run):
                 for answer in set(answers)
             )
             assert f"{name} {1 - left / (points.var(axis=0).sum() * len(points)):.0%}" in words
-    assert f"at {len(answers):,} positions" in figure_module(OVERVIEW).caption(tiny_run, 20)
+    assert f"at {len(answers):,} positions" in figure_module(OVERVIEW).caption(tiny_run.at(20))
 
 
 def test_overview_names_the_colours_of_the_answers(tiny_run):
     (legend,) = [
-        each for each in figure(tiny_run, 20, OVERVIEW).legends if each.texts[0].get_text() == "answer:"
+        each for each in figure(tiny_run.at(20), OVERVIEW).legends if each.texts[0].get_text() == "answer:"
     ]
     answers = {
         next(w for w in window[t::-1] if w < 11 and w % 2 == 0)
@@ -201,10 +201,10 @@ def test_variance_between_groups():
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_extended_shows_every_dimension(tiny_run, step):
-    grid = tiny_run.grid(step)
-    fig = figure(tiny_run, step, EXTENDED)
+    grid = tiny_run.at(step).grid
+    fig = figure(tiny_run.at(step), EXTENDED)
     axes = panels(fig)
-    caption = figure_module(EXTENDED).caption(tiny_run, step)
+    caption = figure_module(EXTENDED).caption(tiny_run.at(step))
     for name in "qkv":
         values = getattr(grid, name)[:, 0]
         embed_share = []
@@ -228,7 +228,7 @@ def test_extended_shows_every_dimension(tiny_run, step):
 
 
 def test_extended_begins_like_figure_08(tiny_run):
-    standard, extended = (panels(figure(tiny_run, 20, name)) for name in ("08_qkv_transforms", EXTENDED))
+    standard, extended = (panels(figure(tiny_run.at(20), name)) for name in ("08_qkv_transforms", EXTENDED))
     assert len(standard) == 7
     for title, ax in standard.items():
         if ax.images:
@@ -246,9 +246,9 @@ def test_shares_of_token_and_position():
 def test_heads_dimensions_and_answers_of_odd_models(odd_run):
     several = odd_run.config.model.num_heads == 2
     for name in NAMES:
-        assert ("head 1 of 2" in figure(odd_run, 4, name).texts[0].get_text()) == several
+        assert ("head 1 of 2" in figure(odd_run.at(4), name).texts[0].get_text()) == several
     plain = not any(family(token) == "operator" for token in odd_run.vocabulary)
-    assert ("in no held-out window" in figure_module(OVERVIEW).caption(odd_run, 4)) == (
+    assert ("in no held-out window" in figure_module(OVERVIEW).caption(odd_run.at(4))) == (
         plain or odd_run.config.model.block_size == 1
     )
 
@@ -257,20 +257,20 @@ def test_heads_dimensions_and_answers_of_odd_models(odd_run):
 @pytest.mark.parametrize("name", NAMES)
 def test_texts_keep_apart(tiny_run, name, step, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(tiny_run, step, name), monkeypatch, 27)
+        check_texts(make_figure(tiny_run.at(step), name), monkeypatch, 27)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_texts_keep_apart_in_odd_models(odd_run, name, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(odd_run, 4, name), monkeypatch, 8)
+        check_texts(make_figure(odd_run.at(4), name), monkeypatch, 8)
 
 
 @pytest.mark.parametrize("step", [0, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_every_model_and_says_what_is_seen(odd_run, name, step, tmp_path):
-    draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    draw_figure(odd_run.at(step), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size[0] == 400
-    words = figure_module(name).caption(odd_run, step)
+    words = figure_module(name).caption(odd_run.at(step))
     assert 60 <= len(words.split()) <= 130 and "\n" not in words and "nan" not in words

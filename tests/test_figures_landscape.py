@@ -16,9 +16,9 @@ from scratchformer.run.judge import lands_right
 EMBEDDINGS, REACHED = "07_output_probs_embed", "11_probability_heatmap_with_values"
 
 
-def figure(run, step, name):
+def figure(model, name):
     with matplotlib.rc_context(RC):
-        return make_figure(run, step, name)
+        return make_figure(model, name)
 
 
 def panels(fig):
@@ -32,27 +32,27 @@ def texts(fig):
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
 @pytest.mark.parametrize("step", [0, 20])
 def test_backgrounds_are_the_landscape(tiny_run, step, name):
-    axes = panels(figure(tiny_run, step, name))
+    axes = panels(figure(tiny_run.at(step), name))
     assert len(axes) == len(tiny_run.vocabulary) == 12
     for token, ax in enumerate(axes):
         (image,) = ax.images
         assert ax.get_title().startswith(f"P(next = {tiny_run.vocabulary[token]})\n")
         assert (image.norm.vmin, image.norm.vmax, image.cmap.name) == (0, 1, "viridis")
-        probs = tiny_run.landscape(step, plane_grid(image.get_extent()))
+        probs = tiny_run.at(step).landscape(plane_grid(image.get_extent()))
         np.testing.assert_array_equal(image.get_array(), probs[:, token].reshape(GRID, GRID))
         assert (*ax.get_xlim(), *ax.get_ylim()) == tuple(image.get_extent())
         assert ax.get_aspect() == 1
 
 
 def test_landscape_is_the_rest_of_the_forward_pass(tiny_run):
-    cache = tiny_run.forward(20, tiny_run.data.held_out_windows[:1, :-1])
-    np.testing.assert_allclose(tiny_run.landscape(20, cache.resid_mid[0]), cache.probs[0], rtol=1e-12)
+    cache = tiny_run.at(20).forward(tiny_run.data.held_out_windows[:1, :-1])
+    np.testing.assert_allclose(tiny_run.at(20).landscape(cache.resid_mid[0]), cache.probs[0], rtol=1e-12)
 
 
 def test_embeddings_are_the_grid(tiny_run):
-    grid = tiny_run.grid(20)
-    fig = figure(tiny_run, 20, EMBEDDINGS)
-    likeliest = tiny_run.landscape(20, grid.embed.reshape(-1, 2)).argmax(axis=1)
+    grid = tiny_run.at(20).grid
+    fig = figure(tiny_run.at(20), EMBEDDINGS)
+    likeliest = tiny_run.at(20).landscape(grid.embed.reshape(-1, 2)).argmax(axis=1)
     families = [range(0, 11, 2), range(1, 11, 2), [11]]
     for token, ax in enumerate(panels(fig)):
         assert f"likeliest at {(likeliest == token).sum()} of 96 points" in ax.get_title()
@@ -75,11 +75,11 @@ def test_embeddings_are_the_grid(tiny_run):
 @pytest.mark.parametrize("step", [0, 20])
 def test_reached_points_are_resid_mid(tiny_run, step):
     windows = tiny_run.data.held_out_windows[:, :-1]
-    cache = tiny_run.forward(step, windows)
+    cache = tiny_run.at(step).forward(windows)
     allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
     right = lands_right(cache.logits, allowed)
-    fig = figure(tiny_run, step, REACHED)
-    wrong, constrained, _ = tiny_run.held_out(step)
+    fig = figure(tiny_run.at(step), REACHED)
+    wrong, constrained, _ = tiny_run.at(step).count_wrong()
     assert f"{constrained - wrong:,} of {constrained:,} constrained positions of all held-out" in texts(fig)
     for token, ax in enumerate(panels(fig)):
         lines = {line.get_label(): line.get_xydata() for line in ax.lines}
@@ -93,14 +93,14 @@ def test_reached_points_are_resid_mid(tiny_run, step):
 
 
 def test_labels_name_typical_points_of_the_last_position(tiny_run):
-    cache = tiny_run.held_out_cache(20)
+    cache = tiny_run.at(20).held_out
     groups = {}
     for tokens, point in zip(cache.tokens, cache.resid_mid[:, -1], strict=True):
         evens = [token for token in tokens if token < 11 and token % 2 == 0]
         name = f"{tiny_run.vocabulary[tokens[-1]]}₇"
         name += f"→{tiny_run.vocabulary[evens[-1]]}" if tokens[-1] == 11 and evens else ""
         groups.setdefault(name, []).append(point)
-    fig = figure(tiny_run, 20, REACHED)
+    fig = figure(tiny_run.at(20), REACHED)
     for ax in panels(fig):
         marked = next(
             artist for artist in ax.collections
@@ -117,7 +117,7 @@ def test_labels_name_typical_points_of_the_last_position(tiny_run):
 
 def test_right_is_where_the_likeliest_token_is_allowed(tiny_run):
     windows = tiny_run.data.held_out_windows[:, :-1]
-    cache = tiny_run.forward(0, windows)
+    cache = tiny_run.at(0).forward(windows)
     allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
     right = lands_right(cache.logits, allowed)
     for n, t in np.argwhere(allowed.any(axis=-1))[:50]:
@@ -141,10 +141,10 @@ def test_sample_is_spread_and_bounded():
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
 @pytest.mark.parametrize("step", [0, 4])
 def test_draws_every_model(odd_run, step, name, tmp_path):
-    draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    draw_figure(odd_run.at(step), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size == (400, 360)
-    fig = figure(odd_run, step, name)
+    fig = figure(odd_run.at(step), name)
     plane = odd_run.config.model.n_embd == 2
     assert len(panels(fig)) == plane * len(odd_run.vocabulary)
     assert ("the landscape is left out" in texts(fig)) != plane
@@ -153,10 +153,10 @@ def test_draws_every_model(odd_run, step, name, tmp_path):
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
 def test_no_text_is_clipped_or_covers_another(tiny_run, name, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(tiny_run, tiny_run.steps[-1], name), monkeypatch, 3)
+        check_texts(make_figure(tiny_run.at(tiny_run.steps[-1]), name), monkeypatch, 3)
 
 
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])
 def test_no_text_is_clipped_or_covers_another_in_any_model(odd_run, name, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(odd_run, odd_run.steps[-1], name), monkeypatch, 3)
+        check_texts(make_figure(odd_run.at(odd_run.steps[-1]), name), monkeypatch, 3)

@@ -17,14 +17,14 @@ from scratchformer.figures.labels import at_position, sharing
 from scratchformer.figures.qk import attention_shares, label_pairs, thin_out
 from scratchformer.figures.style import GREY, RC, K, Q, V, family, token_colors
 from scratchformer.run.data import judge_sequence
-from scratchformer.run.folder import Run
+from scratchformer.run.run import Run
 
 NAMES = ["08_qkv_transforms", "09_qk_space", "10_qk_space_focus"]
 
 
-def figure(run, step, name):
+def figure(model, name):
     with matplotlib.rc_context(RC):
-        return make_figure(run, step, name)
+        return make_figure(model, name)
 
 
 def texts(fig):
@@ -62,8 +62,8 @@ def contains(ax, points):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_transforms_are_the_parameters_and_the_grid(tiny_run, step):
-    fig = figure(tiny_run, step, NAMES[0])
-    params, grid = tiny_run.params(step), tiny_run.grid(step)
+    fig = figure(tiny_run.at(step), NAMES[0])
+    params, grid = tiny_run.at(step).params, tiny_run.at(step).grid
     images = {ax.get_title().split()[0]: ax.images[0] for ax in fig.axes if ax.images and ax.get_title()}
     for name in ("W_q", "W_k", "W_v"):
         values = getattr(params, name)[:, 0]
@@ -91,8 +91,8 @@ def test_transforms_are_the_parameters_and_the_grid(tiny_run, step):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_space_holds_every_query_and_key(tiny_run, step):
-    fig = figure(tiny_run, step, NAMES[1])
-    grid, ax = tiny_run.grid(step), fig.axes[0]
+    fig = figure(tiny_run.at(step), NAMES[1])
+    grid, ax = tiny_run.at(step).grid, fig.axes[0]
     np.testing.assert_array_equal(markers(ax, [Q]), by_rows(grid.q))
     np.testing.assert_array_equal(markers(ax, [K]), by_rows(grid.k))
     assert ax.get_aspect() == 1 and contains(ax, grid.q) and contains(ax, grid.k) and contains(ax, [0, 0])
@@ -163,7 +163,7 @@ def test_labels_are_thinned_only_in_a_crowd():
 
 def test_space_counts_the_attention_at_constrained_positions(tiny_run):
     windows = tiny_run.data.held_out_windows
-    attention = tiny_run.forward(20, windows[:, :-1]).attention
+    attention = tiny_run.at(20).forward(windows[:, :-1]).attention
     sums, positions = {"even": 0.0, "odd": 0.0, "operator": 0.0}, 0
     for n, window in enumerate(windows):
         verdict = judge_sequence(tiny_run.rule, tiny_run.data.vocabulary, window, len(window))
@@ -171,7 +171,7 @@ def test_space_counts_the_attention_at_constrained_positions(tiny_run):
             positions += 1
             for s in range(t + 1):
                 sums[family(tiny_run.vocabulary[window[s]])] += attention[n, 0, t, s]
-    shown = texts(figure(tiny_run, 20, NAMES[1]))
+    shown = texts(figure(tiny_run.at(20), NAMES[1]))
     assert f"the {positions:,} constrained positions" in shown
     for name, total in sums.items():
         assert f"{total / positions:.1%} to {name} keys" in shown
@@ -179,8 +179,8 @@ def test_space_counts_the_attention_at_constrained_positions(tiny_run):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_focus_shows_the_scores_of_one_query(tiny_run, step):
-    fig = figure(tiny_run, step, NAMES[2])
-    grid, ax = tiny_run.grid(step), fig.axes[0]
+    fig = figure(tiny_run.at(step), NAMES[2])
+    grid, ax = tiny_run.at(step).grid, fig.axes[0]
     np.testing.assert_array_equal(markers(ax, [Q]), grid.q[11, 0, 5][None])
     own = grid.k[11:, 0, 5]
     met = np.concatenate([grid.k[:, 0, :5].reshape(-1, 2), own])
@@ -216,9 +216,9 @@ def test_focus_shows_the_scores_of_one_query(tiny_run, step):
 def test_focus_counts_the_attention_of_its_windows(tiny_run):
     windows = tiny_run.data.held_out_windows[:, :-1]
     windows = windows[windows[:, 5] == 11]
-    attention = tiny_run.forward(20, windows).attention[:, 0, 5]
+    attention = tiny_run.at(20).forward(windows).attention[:, 0, 5]
     even = np.mean([row[(window % 2 == 0) & (window < 11)].sum() for row, window in zip(attention, windows)])
-    shown = texts(figure(tiny_run, 20, NAMES[2]))
+    shown = texts(figure(tiny_run.at(20), NAMES[2]))
     assert len(windows) > 1
     assert f"the {len(windows):,} held-out windows where it stands and the rule says" in shown
     assert f"{even:.1%} to even keys" in shown
@@ -226,17 +226,17 @@ def test_focus_counts_the_attention_of_its_windows(tiny_run):
 
 def test_focus_leaves_out_windows_without_an_answer(tiny_run):
     run = Run.open(tiny_run.folder)
-    cache, where = run.held_out_cache(20), np.flatnonzero(run.held_out_tokens[:, 5] == 11)
+    cache, where = run.at(20).held_out, np.flatnonzero(run.held_out.tokens[:, 5] == 11)
     even = np.array([family(token) == "even" for token in run.vocabulary])
     reading = (cache.attention[:, 0, 5] * even[cache.tokens]).sum(axis=-1)
-    run.held_out_allowed = run.held_out_allowed.copy()
+    run.held_out.allowed = run.held_out.allowed.copy()
     for left in (where, where[10:], where[:0]):
-        run.held_out_allowed[np.setdiff1d(where, left), 5] = False
+        run.held_out.allowed[np.setdiff1d(where, left), 5] = False
         counted = left if len(left) else where
-        shares, windows, constrained = focus_shares(run, 20)
+        shares, windows, constrained = focus_shares(run.at(20))
         assert (windows, constrained) == (len(counted), len(left) > 0)
         assert shares["even"] == pytest.approx(reading[counted].mean())
-        shown = texts(figure(run, 20, NAMES[2]))
+        shown = texts(figure(run.at(20), NAMES[2]))
         assert f"the {windows:,} held-out windows where it stands" in shown
         assert ("the rule says what comes next" in shown) == constrained
 
@@ -250,18 +250,18 @@ def test_focus_takes_the_token_after_which_the_rule_speaks(tiny_run, tmp_path):
 
 
 def test_shares_add_up(tiny_run):
-    cache = tiny_run.forward(20, tiny_run.data.held_out_windows[:, :-1])
+    cache = tiny_run.at(20).forward(tiny_run.data.held_out_windows[:, :-1])
     chosen = cache.tokens == 11
     assert sum(attention_shares(cache, tiny_run.vocabulary, chosen).values()) == pytest.approx(1)
     assert attention_shares(cache, tiny_run.vocabulary, chosen & False) == {}
 
 
 def test_more_dimensions_say_what_is_left_out(odd_run):
-    ax = figure(odd_run, 4, NAMES[2]).axes[0]
-    flat = odd_run.grid(4).q.shape[-1] <= 2
+    ax = figure(odd_run.at(4), NAMES[2]).axes[0]
+    flat = odd_run.at(4).grid.q.shape[-1] <= 2
     assert len(ax.images) == flat and ax.get_title().startswith("No scores") != flat
     for name in NAMES:
-        title = figure(odd_run, 4, name).texts[0].get_text()
+        title = figure(odd_run.at(4), name).texts[0].get_text()
         assert ("head 1 of 2" in title) == (odd_run.config.model.num_heads == 2)
 
 
@@ -269,18 +269,18 @@ def test_more_dimensions_say_what_is_left_out(odd_run):
 @pytest.mark.parametrize("name", NAMES)
 def test_texts_keep_apart(tiny_run, name, step, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(tiny_run, step, name), monkeypatch, 11)
+        check_texts(make_figure(tiny_run.at(step), name), monkeypatch, 11)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_texts_keep_apart_in_odd_models(odd_run, name, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(odd_run, 4, name), monkeypatch, 11)
+        check_texts(make_figure(odd_run.at(4), name), monkeypatch, 11)
 
 
 @pytest.mark.parametrize("step", [0, 4])
 @pytest.mark.parametrize("name", NAMES)
 def test_draws_every_model(odd_run, name, step, tmp_path):
-    draw_figure(odd_run, step, name, tmp_path, dpi=40)
+    draw_figure(odd_run.at(step), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size[0] == 400

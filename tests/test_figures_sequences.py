@@ -21,9 +21,9 @@ from scratchformer.run.data import allowed_next
 NAMES = ["12_sequence_embeddings", "13_qk_attention", "14_value_output", "15_residuals"]
 
 
-def figure(run, step, number):
+def figure(model, number):
     with matplotlib.rc_context(RC):
-        return make_figure(run, step, NAMES[number - 12])
+        return make_figure(model, NAMES[number - 12])
 
 
 def texts(fig):
@@ -58,17 +58,17 @@ def check_attention(shown, cache):
     np.testing.assert_array_equal(shown.compressed(), cache.attention[0, 0][~shown.mask])
 
 
-def caches(run, step):
-    return [run.forward(step, tokens[None]) for tokens in run.demos]
+def caches(model):
+    return [model.forward(tokens[None]) for tokens in model.demos]
 
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_sequence_among_the_embeddings(tiny_run, step):
-    fig = figure(tiny_run, step, 12)
-    params, (cache, *_) = tiny_run.params(step), caches(tiny_run, step)
+    fig = figure(tiny_run.at(step), 12)
+    params, (cache, *_) = tiny_run.at(step).params, caches(tiny_run.at(step))
     for title, values in (
         ("token embeddings", params.W_token), ("position embeddings", params.W_pos),
-        ("token + position, dim 0", tiny_run.grid(step).embed[:, :, 0]),
+        ("token + position, dim 0", tiny_run.at(step).grid.embed[:, :, 0]),
         ("the sequence's sums", cache.embed[0]),
     ):
         np.testing.assert_array_equal(images(fig, title)[0], values)
@@ -83,7 +83,7 @@ def test_sequence_among_the_embeddings(tiny_run, step):
 
 
 def test_framed_cells_are_the_sequences(tiny_run):
-    (ax,) = named(figure(tiny_run, 20, 12), "token + position, dim 0")
+    (ax,) = named(figure(tiny_run.at(20), 12), "token + position, dim 0")
     frames = next(artist for artist in ax.collections if not hasattr(artist, "texts"))
     corners = {(int(p.vertices[0, 0] + 0.5), int(p.vertices[0, 1] + 0.5)) for p in frames.get_paths()}
     assert corners == set(enumerate(tiny_run.demos[0].tolist()))
@@ -91,9 +91,9 @@ def test_framed_cells_are_the_sequences(tiny_run):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_queries_keys_and_attention(tiny_run, step):
-    fig = figure(tiny_run, step, 13)
-    grid = tiny_run.grid(step)
-    for row, cache in enumerate(caches(tiny_run, step)):
+    fig = figure(tiny_run.at(step), 13)
+    grid = tiny_run.at(step).grid
+    for row, cache in enumerate(caches(tiny_run.at(step))):
         np.testing.assert_array_equal(images(fig, "query q")[row], cache.q[0, 0])
         np.testing.assert_array_equal(images(fig, "key k")[row], cache.k[0, 0])
         check_attention(images(fig, "attention")[row], cache)
@@ -112,9 +112,9 @@ def test_queries_keys_and_attention(tiny_run, step):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_values_and_their_mixture(tiny_run, step):
-    fig = figure(tiny_run, step, 14)
+    fig = figure(tiny_run.at(step), 14)
     mixed_planes = [ax for ax in named(fig, "mixed") if not ax.images]
-    for row, cache in enumerate(caches(tiny_run, step)):
+    for row, cache in enumerate(caches(tiny_run.at(step))):
         check_attention(images(fig, "attention")[row], cache)
         np.testing.assert_array_equal(images(fig, "value v")[row], cache.v[0, 0])
         np.testing.assert_array_equal(images(fig, "mixed")[row], cache.mixed[0, 0])
@@ -129,8 +129,8 @@ def test_values_and_their_mixture(tiny_run, step):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_the_residual_stream(tiny_run, step):
-    fig = figure(tiny_run, step, 15)
-    for row, cache in enumerate(caches(tiny_run, step)):
+    fig = figure(tiny_run.at(step), 15)
+    for row, cache in enumerate(caches(tiny_run.at(step))):
         for name in ("embed", "attn_out", "resid_mid"):
             values = getattr(cache, name)[0]
             np.testing.assert_array_equal(images(fig, name)[row], values)
@@ -160,16 +160,16 @@ def test_the_residual_stream(tiny_run, step):
 def test_lengths_in_the_title_are_those_of_all_windows(tiny_run):
     windows = tiny_run.data.held_out_windows[:, :-1]
     chosen = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows).any(axis=-1)
-    attn_out = tiny_run.forward(20, windows).attn_out
+    attn_out = tiny_run.at(20).forward(windows).attn_out
     lengths = np.sqrt((attn_out**2).sum(axis=-1))
-    shown = " ".join(texts(figure(tiny_run, 20, 15)))
+    shown = " ".join(texts(figure(tiny_run.at(20), 15)))
     assert f"{lengths[chosen].mean():.2f} at the {chosen.sum():,} constrained" in shown
     assert f"{lengths[~chosen].mean():.2f} at the {(~chosen).sum():,} unconstrained" in shown
 
 
 def test_attention_on_answers_is_counted_by_hand(tiny_run):
     windows = tiny_run.data.held_out_windows[:, :-1]
-    attention = tiny_run.forward(20, windows).attention[:, 0]
+    attention = tiny_run.at(20).forward(windows).attention[:, 0]
     vocabulary = tiny_run.data.vocabulary
     shares = []
     for window, weights in zip(windows, attention, strict=True):
@@ -179,11 +179,11 @@ def test_attention_on_answers_is_counted_by_hand(tiny_run):
             if allowed is not None:
                 shares.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
     words = f", {np.mean(shares):.1%} of attention goes to positions that hold an answer"
-    assert any(words in text for text in texts(figure(tiny_run, 20, 13)))
+    assert any(words in text for text in texts(figure(tiny_run.at(20), 13)))
 
 
 def test_verdicts_have_three_states(tiny_run):
-    (cache, *_) = caches(tiny_run, 20)
+    (cache, *_) = caches(tiny_run.at(20))
     assert row_labels(tiny_run, cache) == ["10", "+", "10", "6", "+", "6", "4", "8"]
     logits = np.zeros_like(cache.logits)
     logits[0, 1, 10], logits[0, 4, 9] = 1, 1
@@ -195,7 +195,7 @@ def test_verdicts_have_three_states(tiny_run):
 def test_draws_every_model(odd_run, name, step, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_figure(odd_run, step, name, tmp_path, dpi=40)
+        draw_figure(odd_run.at(step), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size[0] == 480
 
@@ -203,13 +203,13 @@ def test_draws_every_model(odd_run, name, step, tmp_path):
 def test_several_heads_say_which_is_shown(tmp_path):
     run = train_run(tmp_path / "heads", *SHORT, *ODD[0])
     for number in (13, 14):
-        fig = figure(run, 4, number)
+        fig = figure(run.at(4), number)
         assert any("head 1 of 2" in text for text in texts(fig))
-        check_attention(images(fig, "attention")[0], caches(run, 4)[0])
+        check_attention(images(fig, "attention")[0], caches(run.at(4))[0])
 
 
 @pytest.mark.parametrize("step", [0, 20])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_text_is_clipped_or_covers_another(tiny_run, name, step, monkeypatch):
     with matplotlib.rc_context(RC):
-        check_texts(make_figure(tiny_run, step, name), monkeypatch, 11)
+        check_texts(make_figure(tiny_run.at(step), name), monkeypatch, 11)

@@ -20,8 +20,8 @@ from scratchformer.figures.qk import pair_scores
 from scratchformer.figures.scenes import Points, held_box, shorten
 from scratchformer.figures.snapshots import take_snapshots
 from scratchformer.figures.style import RC, K, Q, V
-from scratchformer.run.folder import RunError
 from scratchformer.system import pool
+from scratchformer.system.errors import RunError
 
 NAMES = [
     "01_embeddings_scatterplots", "02_embedding_qkv_comprehensive", "03_qk_embedding_space",
@@ -68,8 +68,8 @@ def test_names():
 def test_snapshots_hold_what_the_run_holds(tiny_run, snapshots):
     rows = {int(step): i for i, step in enumerate(tiny_run.history["step"])}
     for i, step in enumerate(tiny_run.steps):
-        np.testing.assert_array_equal(snapshots.W_token[i], tiny_run.params(step).W_token)
-        np.testing.assert_array_equal(snapshots.q[i], tiny_run.grid(step).q[:, 0])
+        np.testing.assert_array_equal(snapshots.W_token[i], tiny_run.at(step).params.W_token)
+        np.testing.assert_array_equal(snapshots.q[i], tiny_run.at(step).grid.q[:, 0])
         if step in rows:
             assert snapshots.loss[i] == tiny_run.history["held_out_loss"][rows[step]]
             assert snapshots.rule_error[i] == tiny_run.history["rule_error"][rows[step]]
@@ -81,12 +81,12 @@ def test_a_frame_and_the_still_of_its_step_show_the_same(tiny_run, snapshots, i)
     step = tiny_run.steps[i]
     with matplotlib.rc_context(RC):
         films = {name: Film(snapshots, name).picture for name in NAMES}
-        still = make_figure(tiny_run, step, "06_embedding_scatter")
+        still = make_figure(tiny_run.at(step), "06_embedding_scatter")
     marks = markers(shown(films[NAMES[0]], i))
     for title in ("tokens", "token + position"):
         (ax,) = [ax for ax in still.axes if ax.get_title() == title]
         assert points(a for a in marks if a.axes.get_title() == title) == points(markers(ax.collections))
-    grid = tiny_run.grid(step)
+    grid = tiny_run.at(step).grid
     for name in NAMES[2:4]:
         drawn = {color: [] for color in (Q, K)}
         for artist in markers(shown(films[name], i)):
@@ -97,10 +97,10 @@ def test_a_frame_and_the_still_of_its_step_show_the_same(tiny_run, snapshots, i)
         assert sorted(drawn[K]) == sorted(grid.k[:, 0].reshape(-1, 2).tolist())
     (image,) = [a for a in shown(films[NAMES[3]], i) if hasattr(a, "get_array") and hasattr(a, "get_extent")]
     V, T = grid.tokens.shape
-    square = pair_scores(tiny_run, step).transpose(0, 2, 1, 3).reshape(V * T, V * T)
+    square = pair_scores(tiny_run.at(step)).transpose(0, 2, 1, 3).reshape(V * T, V * T)
     np.testing.assert_array_equal(image.get_array().filled(np.nan), square)
     images = [a for a in shown(films[NAMES[4]], i) if hasattr(a, "get_extent")]
-    probs = landscapes(tiny_run, step, images[0].get_extent())
+    probs = landscapes(tiny_run.at(step), images[0].get_extent())
     assert len(images) == V
     for token, picture in enumerate(images):
         np.testing.assert_array_equal(picture.get_array(), probs[:, :, token])
@@ -109,7 +109,7 @@ def test_a_frame_and_the_still_of_its_step_show_the_same(tiny_run, snapshots, i)
 def test_four_colors_for_four_spaces(tiny_run, snapshots):
     with matplotlib.rc_context(RC):
         picture = Film(snapshots, NAMES[1]).picture
-    artists, grid = markers(shown(picture, 4)), tiny_run.grid(20)
+    artists, grid = markers(shown(picture, 4)), tiny_run.at(20).grid
     for title, color, vectors in (
         ("q = embed · W_q", Q, grid.q), ("k = embed · W_k", K, grid.k), ("v = embed · W_v", V, grid.v),
     ):

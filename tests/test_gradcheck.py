@@ -10,7 +10,7 @@ from scratchformer.engine import plain
 from scratchformer.engine.gradcheck import COMPLEX_TOLERANCE, gradcheck, report
 from scratchformer.engine.model import backward, backward_pass, empty_cache, forward
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, Params
-from scratchformer.run.config import Model
+from scratchformer.run.config import ModelConfig
 
 OUTPUTS = {                             # every backward function and the gradients it fills
     "embedding_backward": ("dtoken_embed", "dpos_embed", "dW_token", "dW_pos"),
@@ -163,5 +163,5 @@ def test_every_watched_function_exists():
 
 def example():
     rng = np.random.default_rng(1)
-    params = make_params(Model(n_embd=2, num_heads=2, head_size=2, block_size=3, ffn_mult=2), 4, rng)
+    params = make_params(ModelConfig(n_embd=2, num_heads=2, head_size=2, block_size=3, ffn_mult=2), 4, rng)
     return params, rng.integers(0, 4, (2, 3)), rng.integers(0, 4, (2, 3))

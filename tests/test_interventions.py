@@ -5,14 +5,14 @@ import pytest
 from conftest import make_params, small_cases, train_run
 from hypothesis import given
 
-from scratchformer.engine.model import forward, parameter_shapes
-from scratchformer.engine.names import ACTIVATION_NAMES, Params
-from scratchformer.run.config import Model
-from scratchformer.run.folder import RunError
-from scratchformer.tools.causal.interventions import (
+from scratchformer.analysis.interventions import (
     NAMES, ROUTES, Intervention, ablate, answer_log_probs, forward_edited, lens, parse_intervention,
     replacement, report, selected, touched,
 )
+from scratchformer.engine.model import forward, parameter_shapes
+from scratchformer.engine.names import ACTIVATION_NAMES, Params
+from scratchformer.run.config import ModelConfig
+from scratchformer.system.errors import RunError
 
 COPIER = (
     "data.rule=lucky7", "data.numbers=8", "data.operators=[]", "model.block_size=4", "model.n_embd=12",
@@ -23,9 +23,9 @@ COPIER = (
 def plant(run, params):
     """Make these the parameters of the run's last snapshot."""
     vector = np.concatenate([array.ravel() for array in params])
-    old = np.load(run.snapshot_path(run.steps[-1]))
+    old = np.load(run.files.snapshot_path(run.steps[-1]))
     assert old.shape == vector.shape
-    np.save(run.snapshot_path(run.steps[-1]), vector.astype(old.dtype))
+    np.save(run.files.snapshot_path(run.steps[-1]), vector.astype(old.dtype))
     return run
 
 
@@ -54,7 +54,7 @@ def copier(tmp_path_factory):
 
 
 def knock(run, *texts):
-    return ablate(run, run.steps[-1], [parse_intervention(text, run) for text in texts])
+    return ablate(run.at(run.steps[-1]), [parse_intervention(text, run) for text in texts])
 
 
 @given(small_cases())
@@ -83,19 +83,19 @@ def test_an_edit_is_seen_by_what_follows_and_by_nothing_before(case):
 
 
 def test_routes_are_cut_alone(tiny_run):
-    tokens, params = tiny_run.held_out_tokens[:5].copy(), tiny_run.params(20)
+    tokens, params = tiny_run.held_out.tokens[:5].copy(), tiny_run.at(20).params
     everywhere = np.ones(1, bool)
     cut = forward_edited(params, tokens, [("skip_attention", everywhere, 0.0)])
     np.testing.assert_array_equal(cut.resid_mid, cut.attn_out)
     assert np.abs(cut.embed).max() > 0
-    np.testing.assert_allclose(cut.attn_out, tiny_run.forward(20, tokens).attn_out, atol=1e-12)
+    np.testing.assert_allclose(cut.attn_out, tiny_run.at(20).forward(tokens).attn_out, atol=1e-12)
     cut = forward_edited(params, tokens, [("skip_ffn", everywhere, 5.0)])
     np.testing.assert_array_equal(cut.resid_post, cut.ffn_out + 5)
 
 
 def test_places(tiny_run):
     vocabulary = tiny_run.data.vocabulary
-    tokens = tiny_run.held_out_tokens[:6].copy()
+    tokens = tiny_run.held_out.tokens[:6].copy()
     odd = np.array([token != "+" and token % 2 == 1 for token in vocabulary])[tokens]
     plus = np.array([token == "+" for token in vocabulary])[tokens]
     one = parse_intervention("attention[+ -> odd]", tiny_run)
@@ -116,8 +116,8 @@ def test_places(tiny_run):
 
 
 def test_values(tiny_run):
-    tokens = tiny_run.held_out_tokens[:6].copy()
-    cache = tiny_run.forward(20, tokens)
+    tokens = tiny_run.held_out.tokens[:6].copy()
+    cache = tiny_run.at(20).forward(tokens)
 
     def put_in(text):
         return replacement(parse_intervention(text, tiny_run), tiny_run, 20, cache)
@@ -126,7 +126,7 @@ def test_values(tiny_run):
     np.testing.assert_allclose(put_in("v=mean")[0], sum(cache.v) / 6, atol=1e-12)
     np.testing.assert_allclose(put_in("pos_embed=mean")[0], sum(cache.pos_embed) / 8, atol=1e-12)
     np.testing.assert_allclose(put_in("skip_ffn=mean")[0], sum(cache.resid_mid) / 6, atol=1e-12)
-    other = tiny_run.forward(20, np.array([[4, 1, 11, 4, 7, 7, 3, 9]]))
+    other = tiny_run.at(20).forward(np.array([[4, 1, 11, 4, 7, 7, 3, 9]]))
     np.testing.assert_array_equal(put_in("v[p2] = 4 1 + 4 7 7 3 9"), other.v)
 
 
@@ -165,7 +165,7 @@ def test_a_token_called_like_a_place_is_the_token(tmp_path):
 
 def test_uniform_attention_needs_no_queries(tmp_path):
     run = train_run(tmp_path / "uniform")
-    params = run.params(20)
+    params = run.at(20).params
     params.W_q[:] = 0
     plant(run, params)
     for text in ("q", "q=mean", "k", "k=mean", "scores"):
@@ -232,7 +232,7 @@ def test_several_interventions_act_at_once(copier):
 
 @pytest.mark.parametrize(("route", "end"), [("skip_attention", "resid_mid"), ("skip_ffn", "resid_post")])
 def test_routes_act_before_edits_of_their_ends(tiny_run, route, end):
-    tokens, params = tiny_run.held_out_tokens[:5].copy(), tiny_run.params(20)
+    tokens, params = tiny_run.held_out.tokens[:5].copy(), tiny_run.at(20).params
     cut, early = (route, np.ones(1, bool), 0.0), (end, (np.arange(8) < 4)[:, None], 3.0)
     caches = [forward_edited(params, tokens, edits) for edits in ([cut, early], [early, cut])]
     alone = getattr(forward_edited(params, tokens, [cut]), end)
@@ -244,11 +244,11 @@ def test_routes_act_before_edits_of_their_ends(tiny_run, route, end):
 
 def test_ablation_of_some_windows(tiny_run):
     one = parse_intervention("ffn_out=mean", tiny_run)
-    result = ablate(tiny_run, 20, [one], windows=10)
+    result = ablate(tiny_run.at(20), [one], windows=10)
     tokens, allowed = tiny_run.judge.held_out_windows[:10, :-1].copy(), tiny_run.judge.allowed[:10]
-    cache = tiny_run.forward(20, tokens)
+    cache = tiny_run.at(20).forward(tokens)
     post = cache.resid_mid + cache.ffn_out.mean(axis=0)
-    logits, probs = lens(tiny_run.params(20), post)
+    logits, probs = lens(tiny_run.at(20).params, post)
     chosen = allowed.any(axis=-1)
     best = logits.argmax(axis=-1)
     wrong = sum(not allowed[n, t, best[n, t]] for n, t in np.argwhere(chosen))
@@ -259,8 +259,8 @@ def test_ablation_of_some_windows(tiny_run):
 
 
 def test_the_lens_on_the_last_stage_is_the_model(tiny_run):
-    cache = tiny_run.held_out_cache(20)
-    logits, probs = lens(tiny_run.params(20), cache.resid_post)
+    cache = tiny_run.at(20).held_out
+    logits, probs = lens(tiny_run.at(20).params, cache.resid_post)
     np.testing.assert_array_equal(logits, cache.logits)
     np.testing.assert_array_equal(probs, cache.probs)
 
@@ -280,13 +280,13 @@ def test_report(copier):
 
 def test_report_where_no_position_is_constrained(tmp_path):
     run = train_run(tmp_path / "open", "data.operators=[]", "training.steps=5")
-    result = ablate(run, 5, [parse_intervention("ffn_out", run)])
+    result = ablate(run.at(5), [parse_intervention("ffn_out", run)])
     assert result.constrained == 0 and result.log_prob == 0
     assert report(result).endswith("the rule constrains no position of these windows: no answer to judge")
 
 
 def test_two_heads_are_overwritten_alike():
-    params = make_params(Model(n_embd=3, num_heads=2, head_size=2, block_size=4), 4, np.random.default_rng(0))
+    params = make_params(ModelConfig(n_embd=3, num_heads=2, head_size=2, block_size=4), 4, np.random.default_rng(0))
     where = np.zeros((1, 1, 4, 1), bool)
     where[0, 0, 2] = True
     cache = forward_edited(params, np.array([[0, 1, 2, 3]]), [("v", where, 9.0)])

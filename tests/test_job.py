@@ -4,21 +4,21 @@ import numpy as np
 from conftest import SHORT, run_cli
 
 from scratchformer.run.config import load_config
-from scratchformer.run.folder import Run
 from scratchformer.run.job import train
+from scratchformer.run.run import Run
 
 
 def test_training_a_run_again_gives_the_same(tmp_path):
     run = Run(tmp_path / "run", load_config("plus_last_even", SHORT))
     assert train(run) > 0
-    first, history = run.params(4), run.history
-    held_out = run.held_out(4)
+    first, history = run.at(4).params, run.history
+    held_out = run.at(4).count_wrong()
     assert train(run) is None
     assert train(run, retrain=True) > 0
-    for one, other in zip(first, run.params(4), strict=True):
+    for one, other in zip(first, run.at(4).params, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(history["train_loss"], run.history["train_loss"])
-    assert run.held_out(4) == held_out
+    assert run.at(4).count_wrong() == held_out
 
 
 def test_the_loss_is_that_of_the_step(tmp_path):
@@ -26,7 +26,7 @@ def test_the_loss_is_that_of_the_step(tmp_path):
     done = run_cli("plus_last_even", *settings, "--step", "2", "--figure", "3", "--out", tmp_path)
     run = Run.open(tmp_path / "plus_last_even")
     windows = run.judge.train_windows
-    loss = float(run.forward(2, windows[:, :-1], windows[:, 1:]).loss)
+    loss = float(run.at(2).forward(windows[:, :-1], windows[:, 1:]).loss)
     assert f"loss at step 2: {loss:.4f} train (sample)" in done.stdout
     assert loss not in run.history["train_loss"]
 

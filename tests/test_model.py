@@ -5,7 +5,7 @@ from hypothesis import given
 
 from scratchformer.engine.model import backward, forward, landscape, parameter_shapes, unflatten
 from scratchformer.engine.names import ACTIVATIONS, PARAMETERS, TABLE
-from scratchformer.run.config import Model
+from scratchformer.run.config import ModelConfig
 
 
 def reference_logits(params, tokens, use_residual):
@@ -57,7 +57,7 @@ def test_shapes_are_those_of_the_table(case):
 
 
 def test_the_future_does_not_matter():
-    params = make_params(Model(), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(), 5, np.random.default_rng(0))
     tokens = np.array([[1, 2, 3, 4]])
     whole = forward(params, tokens).logits
     for T in range(1, 4):
@@ -65,18 +65,18 @@ def test_the_future_does_not_matter():
 
 
 def test_output_projection_only_where_needed():
-    assert parameter_shapes(Model(), 12)["W_o"] == (0, 0, 0)
-    assert parameter_shapes(Model(num_heads=2, head_size=1), 12)["W_o"] == (2, 1, 2)
-    assert parameter_shapes(Model(head_size=3), 12)["W_o"] == (1, 3, 2)
+    assert parameter_shapes(ModelConfig(), 12)["W_o"] == (0, 0, 0)
+    assert parameter_shapes(ModelConfig(num_heads=2, head_size=1), 12)["W_o"] == (2, 1, 2)
+    assert parameter_shapes(ModelConfig(head_size=3), 12)["W_o"] == (1, 3, 2)
 
 
 def test_without_targets_there_is_no_loss():
-    params = make_params(Model(), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(), 5, np.random.default_rng(0))
     assert np.isnan(forward(params, [[1, 2]]).loss)
 
 
 def test_a_vanishing_probability_leaves_the_loss_finite():
-    params = make_params(Model(), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(), 5, np.random.default_rng(0))
     params.W_unembed[:] = 0
     params.b_unembed[:] = [0, 0, 0, 0, 5000]
     cache = forward(params, [[1]], [[0]])
@@ -89,13 +89,13 @@ def test_a_vanishing_probability_leaves_the_loss_finite():
     [([[5]], None), ([[-1]], None), ([[1, 2]], [[1]]), ([[1]], [[5]]), ([1, 2], None), ([[0] * 9], None)],
 )
 def test_tokens_that_do_not_fit_are_refused(tokens, targets):
-    params = make_params(Model(), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(), 5, np.random.default_rng(0))
     with pytest.raises(ValueError, match="token"):
         forward(params, tokens, targets)
 
 
 def test_params_are_views_of_the_vector():
-    shapes = parameter_shapes(Model(), 12)
+    shapes = parameter_shapes(ModelConfig(), 12)
     vector = np.arange(float(sum(int(np.prod(s)) for s in shapes.values())))
     params = unflatten(vector, shapes)
     params.b_unembed[-1] = -7
@@ -105,7 +105,7 @@ def test_params_are_views_of_the_vector():
 
 
 def test_print_shows_the_table():
-    params = make_params(Model(), 5, np.random.default_rng(0))
+    params = make_params(ModelConfig(), 5, np.random.default_rng(0))
     cache = forward(params, [[1, 2, 3]], [[2, 3, 4]])
     text = str(cache)
     for name in cache._fields:

@@ -12,8 +12,8 @@ from conftest import REPO, SHORT, train_run
 
 from scratchformer.run.config import ConfigError, load_config, to_toml
 from scratchformer.run.data import judge_sequence
-from scratchformer.run.folder import Run
 from scratchformer.run.own_rule import find_rule
+from scratchformer.run.run import Run
 
 GOOD = '''"""A rule."""
 
@@ -83,7 +83,7 @@ def test_it_trains_and_the_run_reads_back(write, tmp_path):
     path = write(GOOD)
     run = train_run(tmp_path / "runs" / "my_rule", *SHORT, "training.warmup_steps=0", config="my_rule.py")
     again = Run.open(run.folder)
-    assert again.config == run.config and again.holds(run.config)
+    assert again.config == run.config and again.files.holds(run.config)
     assert load_config(str(run.folder / "config.toml")) == dataclasses.replace(run.config, name="config")
     sequences, vocabulary = again.data.train_sequences, again.data.vocabulary
     assert all(5 == s[t + 1] for s in sequences for t in np.flatnonzero(s[:-1] == 3))
@@ -92,7 +92,7 @@ def test_it_trains_and_the_run_reads_back(write, tmp_path):
     path.write_text(GOOD.replace("{5}", "{6}"))
     with pytest.raises(ConfigError, match="the file has changed since"):
         Run.open(run.folder)
-    assert not run.holds(load_config("my_rule.py"))
+    assert not run.files.holds(load_config("my_rule.py"))
     path.unlink()
     with pytest.raises(ConfigError, match=r"my_rule.py: cannot be read: No such file"):
         Run.open(run.folder)

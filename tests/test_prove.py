@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.engine.model import empty_cache, forward_pass
-from scratchformer.run.config import Model, config_names, load_config
+from scratchformer.run.config import ModelConfig, config_names, load_config
 from scratchformer.run.data import make_vocabulary
-from scratchformer.run.folder import RunError
 from scratchformer.run.own_rule import find_rule
 from scratchformer.run.rules import plus_last_even
+from scratchformer.system.errors import RunError
 from scratchformer.tools.prove import prove as proving
 from scratchformer.tools.prove.margins import exact_margins, fast_margins, half_sums, older_positions
 from scratchformer.tools.prove.prove import duration, prove
@@ -142,7 +142,7 @@ def grid(params, use_residual):
     st.booleans(), st.sampled_from([0.7, 3]), st.integers(0, 2**32),
 )
 def test_margins_agree_with_the_model(n_embd, heads, size, T, V, use_residual, scale, seed):
-    model = Model(n_embd=n_embd, num_heads=heads, head_size=size, block_size=T, ffn_mult=2)
+    model = ModelConfig(n_embd=n_embd, num_heads=heads, head_size=size, block_size=T, ffn_mult=2)
     rng = np.random.default_rng(seed)
     params = make_params(model, V, rng, scale)
     allowed = np.vstack([np.zeros(V, bool), rng.random((6, V)) < 0.4])
@@ -162,7 +162,7 @@ def test_margins_agree_with_the_model(n_embd, heads, size, T, V, use_residual, s
 
 
 def test_a_softmax_that_loses_its_digits_is_left_to_the_model():
-    model = Model(n_embd=2, num_heads=1, head_size=2, block_size=3)
+    model = ModelConfig(n_embd=2, num_heads=1, head_size=2, block_size=3)
     params = make_params(model, 3, np.random.default_rng(5))
     params.W_token[:] *= 100                        # scores apart by thousands: most weights are 0
     contexts = np.array([c[::-1] + (1,) for c in itertools.product(range(3), repeat=2)])
@@ -180,20 +180,20 @@ def test_older_half():
     assert older_positions(1000, 3) == 1
 
 
-def brute(run, step):
+def brute(model):
     """The counts of both sets, and the failures, by a loop over all contexts."""
-    vocabulary, T = run.data.vocabulary, run.config.model.block_size
+    vocabulary, T = model.data.vocabulary, model.config.model.block_size
     found = {}
     margins = {}
     for length in range(1, T + 1):
         for ids in itertools.product(range(len(vocabulary)), repeat=length):
             tokens = [vocabulary[i] for i in ids]
-            answer = run.rule(tokens)
+            answer = model.rule(tokens)
             if not answer:
                 continue
-            before = [run.rule(tokens[:t]) for t in range(1, length)]
+            before = [model.rule(tokens[:t]) for t in range(1, length)]
             producible = all(not a or t in a for t, a in zip(tokens[1:], before, strict=True))
-            logits = run.forward(step, [ids]).logits[0, -1]
+            logits = model.forward([ids]).logits[0, -1]
             allowed = np.array([token in answer for token in vocabulary])
             says = vocabulary[logits.argmax()]
             margin = logits[allowed].max() - logits[~allowed].max(initial=-np.inf)
@@ -203,10 +203,10 @@ def brute(run, step):
     return found, margins
 
 
-def check_proof(run, step):
+def check_proof(model):
     """`prove` against `brute`."""
-    outcome = prove(run, step)
-    found, margins = brute(run, step)
+    outcome = prove(model)
+    found, margins = brute(model)
     for verdict, members in (
         (outcome.producible, [key for key in found if found[key][0]]), (outcome.any, list(found)),
     ):
@@ -214,7 +214,7 @@ def check_proof(run, step):
         assert verdict.total == Counter(key[1:] for key in members)
         assert verdict.wrong == Counter(key[1:] for key in wrong)
         assert {failure.context for failure in verdict.failures} == {key[0] for key in wrong}
-        tolerance = 1e-4 if run.config.training.dtype == "float32" else 1e-9
+        tolerance = 1e-4 if model.config.training.dtype == "float32" else 1e-9
         least = min(members, key=margins.get, default=None)
         if least is not None and np.isfinite(margins[least]):
             assert verdict.margin == pytest.approx(margins[least], rel=tolerance, abs=tolerance)
@@ -235,7 +235,7 @@ def check_proof(run, step):
 )
 def test_every_context_is_judged(tmp_path, overrides):
     run = train_run(tmp_path / "run", *SMALL, *overrides)
-    outcome = check_proof(run, 5)
+    outcome = check_proof(run.at(5))
     assert outcome.any.total.total() > outcome.producible.total.total() > 0
 
 
@@ -243,12 +243,12 @@ def test_every_context_is_judged(tmp_path, overrides):
 def test_every_context_of_other_rules(tmp_path, rule):
     run = train_run(tmp_path / "run", *SMALL)
     run.rule = rule
-    assert check_proof(run, 5).any.total
+    assert check_proof(run.at(5)).any.total
 
 
 def with_params(run, edit):
     """The run, its model edited."""
-    params = run.params(5)
+    params = run.at(5).params
     edit(params)
     run.params = lambda step: params
     return run
@@ -294,9 +294,9 @@ def test_a_model_that_is_right(tmp_path):
 @pytest.mark.parametrize(("name", "value"), [("TABLE", 6), ("CHUNK", 10)])
 def test_small_tables_and_chunks_change_nothing(tmp_path, monkeypatch, name, value):
     run = train_run(tmp_path / "run", *SMALL)
-    whole = prove(run, 5)
+    whole = prove(run.at(5))
     monkeypatch.setattr(proving, name, value)
-    pieces = prove(run, 5)
+    pieces = prove(run.at(5))
     assert pieces.any.total == whole.any.total and pieces.producible.wrong == whole.producible.wrong
     assert pieces.any.margin == pytest.approx(whole.any.margin, rel=1e-9)
     assert {f.context for f in pieces.any.failures} == {f.context for f in whole.any.failures}
@@ -305,7 +305,7 @@ def test_small_tables_and_chunks_change_nothing(tmp_path, monkeypatch, name, val
 def test_report_and_failures(tmp_path, monkeypatch):
     operators = "data.operators=['+', 'a-sign-of-20-letters']"
     run = train_run(tmp_path / "run", *SMALL, operators)
-    outcome = prove(run, 5)
+    outcome = prove(run.at(5))
     text = report(outcome)
     assert max(map(len, text.splitlines())) <= 80
     assert f"{outcome.any.total.total():,}" in text and f"{outcome.producible.wrong.total():,}" in text
@@ -318,13 +318,13 @@ def test_report_and_failures(tmp_path, monkeypatch):
         "yes", " ".join(map(str, first.context)), str(first.says), " ".join(map(str, first.allowed)),
     ]
     monkeypatch.setattr(proving, "LISTED", 3)
-    few = prove(run, 5)
+    few = prove(run.at(5))
     assert len(few.any.failures) == 6 and few.any.wrong == outcome.any.wrong
 
 
 def test_a_rule_that_never_speaks(tmp_path):
     run = train_run(tmp_path / "run", *SMALL, "data.operators=[]")
-    outcome = check_proof(run, 5)
+    outcome = check_proof(run.at(5))
     assert outcome.exit_code == 0
     assert report(outcome).endswith("nothing to prove: the rule constrains no producible context")
 
@@ -335,9 +335,9 @@ def test_what_would_take_too_long_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(proving, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
     message = "contexts of up to 4 tokens, about 2.6 min; --prove-limit SECONDS allows it"
     with pytest.raises(RunError, match=re.escape(message)):
-        prove(run, 5, limit_seconds=156)                # 2 s, then 5 + 25 + 125 times as long as the last 1 s
+        prove(run.at(5), limit_seconds=156)                # 2 s, then 5 + 25 + 125 times as long as the last 1 s
     seconds = itertools.count()
-    assert prove(run, 5, limit_seconds=157).any.total
+    assert prove(run.at(5), limit_seconds=157).any.total
 
 
 def test_the_limit_counts_what_is_spent_but_refuses_nothing_that_is_done(tmp_path, monkeypatch):
@@ -349,9 +349,9 @@ def test_the_limit_counts_what_is_spent_but_refuses_nothing_that_is_done(tmp_pat
             monkeypatch.setattr(proving, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
             if allowed < limit:
                 with pytest.raises(RunError, match=f"about {duration(times[-1] + 2)};"):
-                    prove(run, 5, limit_seconds=allowed)
+                    prove(run.at(5), limit_seconds=allowed)
             else:
-                assert prove(run, 5, limit_seconds=allowed).seconds == times[-1] + 50
+                assert prove(run.at(5), limit_seconds=allowed).seconds == times[-1] + 50
 
 
 def test_durations():

@@ -5,7 +5,7 @@ import pytest
 from conftest import run_cli
 
 from scratchformer.engine.plain import plain_functions
-from scratchformer.run.folder import RunError
+from scratchformer.system.errors import RunError
 from scratchformer.tools.quiz import errors as quiz_errors
 from scratchformer.tools.quiz.errors import QUIZZES, Quiz
 from scratchformer.tools.quiz.quiz import bare_source, find_function, handed_out, plant, quiz

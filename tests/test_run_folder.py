@@ -3,20 +3,22 @@ import pytest
 from conftest import train_run
 
 from scratchformer.run.config import load_config
-from scratchformer.run.folder import Run, RunError, write_atomically
+from scratchformer.run.run import Run
+from scratchformer.system.errors import RunError
+from scratchformer.system.files import write_atomically
 
 
 def test_open_gives_back_what_was_trained(tiny_run):
     run = Run.open(tiny_run.folder)
     assert run.config == tiny_run.config
-    assert run.holds(tiny_run.config) and not run.holds(load_config("plus_last_even"))
-    for mine, theirs in zip(run.params(20), tiny_run.params(20), strict=True):
+    assert run.files.holds(tiny_run.config) and not run.files.holds(load_config("plus_last_even"))
+    for mine, theirs in zip(run.at(20).params, tiny_run.at(20).params, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_step_that_is_not_saved(tiny_run):
     with pytest.raises(RunError, match="no snapshot of step 7 .* saved are 0 to 20, every 5"):
-        tiny_run.params(7)
+        tiny_run.at(7).params
 
 
 def test_no_run(tmp_path):
@@ -39,7 +41,7 @@ def test_no_run(tmp_path):
 )
 def test_damaged_or_foreign_snapshots(tmp_path, content, message):
     run = train_run(tmp_path / "run", "training.steps=5")
-    path = run.snapshot_path(5)
+    path = run.files.snapshot_path(5)
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif isinstance(content, str):
@@ -49,19 +51,19 @@ def test_damaged_or_foreign_snapshots(tmp_path, content, message):
     else:
         np.save(path, content)
     with pytest.raises(RunError, match=message):
-        run.params(5)
+        run.at(5).params
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"nonsense"])
 def test_damaged_state(tmp_path, content):
     run = train_run(tmp_path / "run", "training.steps=5")
-    (run.checkpoints / "state.npz").write_bytes(content)
+    (run.files.checkpoints / "state.npz").write_bytes(content)
     with pytest.raises(RunError, match="cannot be read"):
-        run.load_state()
+        run.files.load_state()
 
 
 def test_no_pickle_in_the_files(tiny_run):
-    with np.load(tiny_run.checkpoints / "state.npz", allow_pickle=False) as file:
+    with np.load(tiny_run.files.checkpoints / "state.npz", allow_pickle=False) as file:
         assert set(file) == {"step", "theta", "m", "v", "rng", "history"}
 
 
@@ -76,7 +78,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_starting_anew_clears_the_older_run(tmp_path):
     run = train_run(tmp_path / "run")
-    (run.checkpoints / ".step_000005.npy.1.tmp").write_bytes(b"left by a killed process")
+    (run.files.checkpoints / ".step_000005.npy.1.tmp").write_bytes(b"left by a killed process")
     fresh = Run(run.folder, run.config)
     fresh.start()
     assert fresh.steps == [] and list(fresh.checkpoints.iterdir()) == []
@@ -89,9 +91,9 @@ def test_history_matches_the_columns(tiny_run):
 
 
 def test_grid_holds_what_each_token_at_each_position_is_in_any_context(tiny_run):
-    grid = tiny_run.grid(20)
+    grid = tiny_run.at(20).grid
     tokens = tiny_run.data.held_out_windows[:1, :-1]
-    cache = tiny_run.forward(20, tokens)
+    cache = tiny_run.at(20).forward(tokens)
     for t, token in enumerate(tokens[0]):
         np.testing.assert_allclose(grid.embed[token, t], cache.embed[0, t])
         np.testing.assert_allclose(grid.k[token, :, t], cache.k[0, :, t], rtol=1e-12)

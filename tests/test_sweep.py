@@ -19,10 +19,11 @@ from scratchformer.figures.seeds import atlas, curves
 from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
 from scratchformer.figures.seeds.groups import align, distance, find_groups, interchangeable, whiten
 from scratchformer.figures.style import RC
-from scratchformer.run.config import Model, load_config
-from scratchformer.run.folder import Run, RunError
+from scratchformer.run.config import ModelConfig, load_config
 from scratchformer.run.own_rule import find_rule
+from scratchformer.run.run import Run
 from scratchformer.run.train import HISTORY_COLUMNS, prepare
+from scratchformer.system.errors import RunError
 from scratchformer.tools.seeds import sweep as sweep_module
 from scratchformer.tools.seeds.report import COLUMNS, compare, report
 from scratchformer.tools.seeds.sweep import Result, Sweep, compile_all, load_result, sweep, train_seed
@@ -70,9 +71,9 @@ def test_a_seed_comes_to_the_same_as_a_run_of_it(config, tmp_path):
     done = run_cli("plus_last_even", *settings, "--seed", 3, "--figure", 2, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     run = Run.open(tmp_path / "plus_last_even")
-    np.testing.assert_array_equal(result.theta, np.load(run.snapshot_path(20)))
-    np.testing.assert_array_equal(result.history, np.array(run.load_state().history))
-    assert (result.wrong, result.constrained, result.loss) == run.held_out(20)
+    np.testing.assert_array_equal(result.theta, np.load(run.files.snapshot_path(20)))
+    np.testing.assert_array_equal(result.history, np.array(run.files.load_state().history))
+    assert (result.wrong, result.constrained, result.loss) == run.at(20).count_wrong()
 
 
 def test_table_and_resume(config, tmp_path, monkeypatch):
@@ -243,7 +244,7 @@ def test_report_and_comparison(config, tmp_path):
 # groups
 
 
-@pytest.mark.parametrize("model", [Model(), Model(n_embd=3, num_heads=2)])
+@pytest.mark.parametrize("model", [ModelConfig(), ModelConfig(n_embd=3, num_heads=2)])
 def test_a_model_cannot_tell_an_affine_map_of_its_stream(model):
     rng = np.random.default_rng(0)
     params = make_params(model, 5, rng)

@@ -6,7 +6,7 @@ import pytest
 from conftest import SHORT, run_cli
 
 from scratchformer.engine.names import ACTIVATION_NAMES
-from scratchformer.run.folder import Run
+from scratchformer.run.run import Run
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
 from scratchformer.tools.prove.verdict import report
@@ -20,7 +20,7 @@ def out(tmp_path_factory):
     done = run_cli("plus_last_even", *SMALL, "--out", folder, "--explain", "5 8 +")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     run = Run.open(folder / "plus_last_even")
-    assert done.stdout == explain(run, 4, "5 8 +") + "\n"
+    assert done.stdout == explain(run.at(4), "5 8 +") + "\n"
     assert all(name in done.stdout for name in ACTIVATION_NAMES[:-1])
     return folder
 
@@ -31,7 +31,7 @@ def test_one_entry_and_its_gradient_at_a_step(out):
         "--target", "8", "--step", "2",
     )
     run = Run.open(out / "plus_last_even")
-    assert done.stdout == explain(run, 2, "5 8 +", "scores", "2,1", "8") + "\n"
+    assert done.stdout == explain(run.at(2), "5 8 +", "scores", "2,1", "8") + "\n"
 
 
 def test_no_color_in_a_pipe_and_no_line_wider_than_the_terminal(out):
@@ -45,7 +45,7 @@ def test_no_color_in_a_pipe_and_no_line_wider_than_the_terminal(out):
 def test_proof(out):
     done = run_cli("plus_last_even", *SMALL, "--out", out, "--prove")
     run = Run.open(out / "plus_last_even")
-    proof = prove(run, 4)
+    proof = prove(run.at(4))
     assert done.returncode == proof.exit_code == 1
     assert done.stdout.startswith(report(proof).split("\n")[0])
     (path,) = run.folder.glob("failures_step_*.tsv")

@@ -11,7 +11,7 @@ from scratchformer.system.errors import Diverged
 
 
 def snapshots(run):
-    return {path.name: path.read_bytes() for path in sorted(run.checkpoints.glob("step_*.npy"))}
+    return {path.name: path.read_bytes() for path in sorted(run.files.checkpoints.glob("step_*.npy"))}
 
 
 def test_snapshots_and_history(tiny_run):
@@ -37,12 +37,12 @@ def test_plain_python_trains_to_the_same_bits(tiny_run, tmp_path):
 @pytest.mark.parametrize("stop_at", [5, 10, 15])
 def test_resume_ends_with_the_same_bits(tiny_run, tmp_path, stop_at):
     run = train_run(tmp_path / "run", stop_at=stop_at)
-    assert run.load_state().step == stop_at
+    assert run.files.load_state().step == stop_at
     data, judge, _ = prepare(run.config)
-    for _ in train(run.config, data, judge, run.load_state(), run.save):
+    for _ in train(run.config, data, judge, run.files.load_state(), run.files.save):
         pass
     assert snapshots(run) == snapshots(tiny_run)
-    assert (run.checkpoints / "state.npz").read_bytes() == (tiny_run.checkpoints / "state.npz").read_bytes()
+    assert (run.files.checkpoints / "state.npz").read_bytes() == (tiny_run.files.checkpoints / "state.npz").read_bytes()
 
 
 def test_a_fixed_run_has_a_fixed_loss_curve(tiny_run):
@@ -79,7 +79,7 @@ def test_rule_error_counts_constrained_positions_only():
 
 
 def test_measures_are_those_of_the_definitions(tiny_run):
-    judge, params = tiny_run.judge, tiny_run.params(20)
+    judge, params = tiny_run.judge, tiny_run.at(20).params
     windows = judge.held_out_windows
     allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows[:, :-1])
     logits = forward(params, windows[:, :-1]).logits
@@ -92,7 +92,7 @@ def test_measures_are_those_of_the_definitions(tiny_run):
 
 
 def test_generation_samples_from_the_model(tiny_run):
-    judge, params = tiny_run.judge, tiny_run.params(20)
+    judge, params = tiny_run.judge, tiny_run.at(20).params
     noise = np.random.default_rng(0).random((3, 12))
     sequences = judge.generate(params, noise)
     assert sequences.shape == (3, 12)
@@ -113,13 +113,13 @@ def test_the_judge_is_drawn_from_the_seed():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
-    from scratchformer.run.folder import Run
+    from scratchformer.run.run import Run
 
     run = Run(tmp_path / "run", load_config("plus_last_even_robust", [f"training.seed={seed}"]))
-    run.start()
-    for _ in train(run.config, *run.prepared, run.save):
+    run.files.start()
+    for _ in train(run.config, *run.prepared, run.files.save):
         pass
-    wrong, constrained, _ = run.held_out(run.steps[-1])
+    wrong, constrained, _ = run.at(run.steps[-1]).count_wrong()
     assert wrong / constrained < 0.01
 
 
@@ -127,7 +127,7 @@ def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
 def test_what_the_child_compiles_is_what_training_calls(tiny_run, dtype):
     compile_backward(dtype)
     signatures = len(backward_pass.signatures)
-    theta = tiny_run.params(20)
+    theta = tiny_run.at(20).params
     params = type(theta)(*(array.astype(dtype) for array in theta))
     backward(params, forward(params, [[1, 2, 3]], [[2, 3, 4]]))
     assert len(backward_pass.signatures) == signatures

@@ -9,7 +9,7 @@ from PIL import Image
 
 from scratchformer.run import job
 from scratchformer.run.config import load_config
-from scratchformer.run.folder import Run
+from scratchformer.run.run import Run
 
 TEXT = (REPO / "docs" / "walkthrough.md").read_text("utf-8")
 LINK = re.compile(r"\]\(([^)]+)\)")

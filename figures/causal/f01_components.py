@@ -4,10 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from scratchformer.analysis.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
 from scratchformer.engine.names import TABLE
 from scratchformer.figures.style import GREY, HELD_OUT, INK, panel, title
 from scratchformer.figures.words import code, counted, sentence
-from scratchformer.tools.causal.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
 
 SIZE = (11, 6)
 COMPONENTS = ("token_embed", "pos_embed", "attention", "attn_out", "ffn_out", *ROUTES)
@@ -21,12 +21,12 @@ COST = 200_000                          # numbers to compute for one bar
 BAR = 0.36
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One row a component: two bars of rule errors, and two of what the right answers lose."""
-    results = knock_outs(run, step)
+    results = knock_outs(model)
     title(
-        fig, f"Components knocked out of {run.config.name} at step {step:,}",
-        f"{headline(results)}\n{detail(run, results)}",
+        fig, f"Components knocked out of {model.name} at step {model.step:,}",
+        f"{headline(results)}\n{detail(model, results)}",
     )
     if not any_result(results).constrained:
         return
@@ -70,12 +70,12 @@ def bars(ax, y, lengths, value, form):
 
 
 @lru_cache(maxsize=4)
-def knock_outs(run, step):
+def knock_outs(model):
     """{(component, value): its Ablation}; without residual connections there are no routes."""
-    windows = max(1, COST // numbers_a_window(run))
+    windows = max(1, COST // numbers_a_window(model))
     return {
-        (name, value): ablate(run, step, [parse_intervention(f"{name}={value}", run)], windows)
-        for name in COMPONENTS if name not in ROUTES or run.config.model.use_residual for value in VALUES
+        (name, value): ablate(model, [parse_intervention(f"{name}={value}", model)], windows)
+        for name in COMPONENTS if name not in ROUTES or model.config.model.use_residual for value in VALUES
     }
 
 
@@ -107,24 +107,26 @@ def headline(results):
     return f"{before}, {errors[most]:.1%} without {most}, {errors[least]:.1%} without {least}"
 
 
-def detail(run, results):
+def detail(model, results):
     """What was measured, in words."""
     first = any_result(results)
     if not first.constrained:
         return f"the rule constrains no position of the {counted(first.windows, 'held-out window')} tried"
-    routes = "" if run.config.model.use_residual else "; no residual connections, so no routes around"
+    routes = "" if model.config.model.use_residual else "; no residual connections, so no routes around"
     return (
         f"each component overwritten in turn, everywhere in {counted(first.windows, 'held-out window')} "
         f"with {counted(first.constrained, 'constrained position')}{routes}"
     )
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and what this run's answers need."""
-    results = knock_outs(run, step)
+    results = knock_outs(model)
     first = any_result(results)
     if not first.constrained:
-        return f"{sentence(detail(run, results))} So there is no answer that a component could be needed for."
+        return (
+            f"{sentence(detail(model, results))} So there is no answer that a component could be needed for."
+        )
     gap, name = max(
         (error(results[name, "0"]) - error(results[name, "mean"]), name) for name, _ in results
     )
@@ -133,7 +135,8 @@ def caption(run, step):
         f"{error(results[name, 'mean']):.1%} with the mean. " if gap > 0 else ""
     )
     return (
-        f"{sentence(detail(run, results))} Each row is a component: on the left the rule error that is left, "
+        f"{sentence(detail(model, results))} "
+        "Each row is a component: on the left the rule error that is left, "
         "on the right what the right answers lose in log probability. Dark bars put in zero, pale ones the "
         "mean over the windows at each position, which keeps the component's size and takes away what it "
         f"says of the window. A bar no longer than the dashed line marks what the answers do not need. "

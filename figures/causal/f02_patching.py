@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchformer.analysis.interventions import FAMILIES, forward_edited, numbers_a_window
 from scratchformer.figures.sequences import bar
 from scratchformer.figures.style import INK, SIGNED, inches, panel, ticks, title, write_cells
 from scratchformer.figures.words import code, counted
-from scratchformer.tools.causal.interventions import FAMILIES, forward_edited, numbers_a_window
 
 SIZE = (11, 5.2)
 NAMES = ("embed", "q", "k", "v", "attention", "attn_out", "resid_mid", "ffn_out", "resid_post")
@@ -44,16 +44,16 @@ class Patching(NamedTuple):
         return shares(self.moved[0], self.gap[0])
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Two maps of activation by position: the mean of all pairs, and one pair."""
-    result = patching(run, step)
+    result = patching(model)
     title(
-        fig, f"The answer's way through {run.config.name} at step {step:,}: one activation patched",
-        f"{headline(result)}\n{detail(run, result)}",
+        fig, f"The answer's way through {model.name} at step {model.step:,}: one activation patched",
+        f"{headline(result)}\n{detail(model, result)}",
     )
     if not result.pairs:
         return
-    first, names = result.pairs[0], shown(run)
+    first, names = result.pairs[0], shown(model)
     t = len(first.tokens) - 1
     start = max(0, first.place - 2)     # before the changed token both windows are the same
     values = [result.mean()[:, start:], result.example()[:, start:]]
@@ -61,7 +61,7 @@ def draw(fig, run, step):
     roles = [role(s, first.place, t) for s in range(start, t + 1)]
     for left, value, columns, text in (
         (1.0, values[0], roles, f"mean of {counted(len(result.pairs), 'pair')}"),
-        (5.9, values[1], example_labels(run, first)[start:], f"one pair: {answers(run, first)}"),
+        (5.9, values[1], example_labels(model, first)[start:], f"one pair: {answers(model, first)}"),
     ):
         ax = panel(fig, left, 0.85, 4.15, 2.95)
         image = ax.imshow(value, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
@@ -78,34 +78,34 @@ def draw(fig, run, step):
 
 
 @lru_cache(maxsize=4)
-def patching(run, step):
+def patching(model):
     """The Patching of a saved step's model, with pairs that it gets right both times, or any if there are
     none; without pairs where the rule has none in held-out windows."""
-    pairs = find_pairs(run)
+    pairs = find_pairs(model)
     if not pairs:
         return Patching([], 0, np.zeros((0, 0, 0)), np.zeros(0))
     tokens, changed = (np.array([getattr(pair, name) for pair in pairs]) for name in ("tokens", "changed"))
-    before, after = run.forward(step, tokens), run.forward(step, changed)
+    before, after = model.forward(tokens), model.forward(changed)
     right = [
         before.logits[i, -1].argmax() in pair.answer and after.logits[i, -1].argmax() in pair.other
         for i, pair in enumerate(pairs)
     ]
     chosen = np.flatnonzero(right if any(right) else np.ones(len(pairs), bool))
-    rows = len(shown(run)) * (tokens.shape[1] - pairs[0].place)
-    chosen = chosen[: max(1, COST // (rows * numbers_a_window(run)))]
+    rows = len(shown(model)) * (tokens.shape[1] - pairs[0].place)
+    chosen = chosen[: max(1, COST // (rows * numbers_a_window(model)))]
     pairs = [pairs[i] for i in chosen]
     start, end = difference(before.logits[chosen], pairs), difference(after.logits[chosen], pairs)
-    moved = patch_all(run, step, tokens[chosen], after, chosen, pairs) - start[:, None, None]
+    moved = patch_all(model, tokens[chosen], after, chosen, pairs) - start[:, None, None]
     return Patching(pairs, sum(right[i] for i in chosen), moved, end - start)
 
 
-def patch_all(run, step, tokens, source, rows, pairs):
+def patch_all(model, tokens, source, rows, pairs):
     """Difference of logits at the last position with each activation at each position taken from `source`:
     (P, names, positions). Before the changed token both windows are the same, so nothing is to be done."""
     P, T = tokens.shape
-    names = shown(run)
-    use_residual, params = run.config.model.use_residual, run.params(step)
-    untouched = difference(run.forward(step, tokens).logits, pairs)
+    names = shown(model)
+    use_residual, params = model.config.model.use_residual, model.params
+    untouched = difference(model.forward(tokens).logits, pairs)
     found = np.repeat(untouched, len(names) * T).reshape(P, len(names), T)
     for place in range(pairs[0].place, T):
         here = np.arange(T) == place
@@ -131,21 +131,21 @@ def shares(moved, gap):
 
 
 @lru_cache(maxsize=4)
-def find_pairs(run):
+def find_pairs(model):
     """Pairs made from held-out windows by changing one token: all with the same place, the same last position
     and tokens of one family, or of two, there. Of such combinations the best has one family, something in
     between, many pairs, and lies mid-window."""
-    vocabulary, groups, tries = run.data.vocabulary, {}, 0
+    vocabulary, groups, tries = model.data.vocabulary, {}, 0
     ids = {token: i for i, token in enumerate(vocabulary)}
     shifts = [shift for shift in SHIFTS if shift < len(vocabulary)]
-    for window, allowed in zip(run.held_out_tokens, run.held_out_allowed, strict=True):
+    for window, allowed in zip(model.run.held_out.tokens, model.run.held_out.allowed, strict=True):
         for t in np.flatnonzero(allowed.any(axis=-1)).tolist():
             tokens = [vocabulary[i] for i in window[: t + 1]]
             answer = {vocabulary[i] for i in np.flatnonzero(allowed[t])}
             for place in range(t + 1):
                 for shift in shifts if tries < TRIES else ():
                     token = vocabulary[(window[place] + shift) % len(vocabulary)]
-                    other = run.rule([*tokens[:place], token, *tokens[place + 1 :]]) or set()
+                    other = model.rule([*tokens[:place], token, *tokens[place + 1 :]]) or set()
                     tries += 1
                     if answer - other and other - answer:
                         changed = window[: t + 1].copy()
@@ -154,7 +154,7 @@ def find_pairs(run):
                         key = (place, t, kind(token) == kind(tokens[place]))
                         groups.setdefault(key, []).append(Pair(window[: t + 1], changed, place, gone, come))
                         break
-    middle = run.config.model.block_size // 2
+    middle = model.config.model.block_size // 2
     best = max(groups, default=None, key=lambda key: (
         key[2], key[1] - key[0] >= 2, min(len(groups[key]), MOST), -abs(key[1] - middle)
     ))
@@ -166,9 +166,9 @@ def kind(token):
     return next(name for name, fits in FAMILIES.items() if fits(token))
 
 
-def shown(run):
+def shown(model):
     """The activations that are patched; attention at a position is its row, what it reads."""
-    return NAMES if run.config.model.use_residual else NAMES[:-1]
+    return NAMES if model.config.model.use_residual else NAMES[:-1]
 
 
 def role(position, place, last):
@@ -177,17 +177,17 @@ def role(position, place, last):
     return f"p{position}\n{', '.join(roles)}" if roles else f"p{position}"
 
 
-def example_labels(run, pair):
+def example_labels(model, pair):
     """The tokens of a pair by position; at the changed one, both."""
-    labels = [run.vocabulary[token] for token in pair.tokens]
-    labels[pair.place] = f"{labels[pair.place]}→{run.vocabulary[pair.changed[pair.place]]}"
+    labels = [model.vocabulary[token] for token in pair.tokens]
+    labels[pair.place] = f"{labels[pair.place]}→{model.vocabulary[pair.changed[pair.place]]}"
     return labels
 
 
-def answers(run, pair):
+def answers(model, pair):
     """The two answers of a pair in words, few of many."""
     def few(ids):
-        return "/".join(run.vocabulary[i] for i in ids[:3]) + ("/…" if len(ids) > 3 else "")
+        return "/".join(model.vocabulary[i] for i in ids[:3]) + ("/…" if len(ids) > 3 else "")
 
     return f"answer {few(pair.answer)} → {few(pair.other)}"
 
@@ -205,7 +205,7 @@ def share(result, name, position):
     return f"{result.mean()[NAMES.index(name), position] + 0.0:.0%}".replace("-", "−")
 
 
-def detail(run, result):
+def detail(model, result):
     """What was patched, in words."""
     if not result.pairs:
         return "no held-out window, changed in one token, gets another answer from the rule"
@@ -219,17 +219,17 @@ def detail(run, result):
     )
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and by which activations this run's answers travel."""
-    result = patching(run, step)
+    result = patching(model)
     if not result.pairs:
         return (
             "Activation patching needs two windows that differ in one token and in the answer. "
-            f"Here there are none: {detail(run, result)}."
+            f"Here there are none: {detail(model, result)}."
         )
     first = result.pairs[0]
     t = len(first.tokens) - 1
-    heads = "" if run.config.model.num_heads == 1 else " of all heads"
+    heads = "" if model.config.model.num_heads == 1 else " of all heads"
     return (
         f"Both windows of a pair are the same but for the token at p{first.place}, which changes the answer "
         f"after p{t}. The model runs on the first window with one activation{heads} at one position "

@@ -8,12 +8,12 @@ from scratchformer.figures.words import code, counted, listed
 SIZE = (11, 5)
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Bars of mean contributions with their spread, and the means by answer."""
-    parts, allowed = attribution(run, step)
+    parts, allowed = attribution(model)
     title(
-        fig, f"Who speaks for the right answer in {run.config.name} at step {step:,}",
-        f"{headline(parts)}\n{detail(run, parts)}",
+        fig, f"Who speaks for the right answer in {model.name} at step {model.step:,}",
+        f"{headline(parts)}\n{detail(model, parts)}",
     )
     if not parts["sum"].size:
         return
@@ -32,24 +32,24 @@ def draw(fig, run, step):
     means = np.array([[parts[name][allowed[:, i]].mean() for name in names] for i in answers])
     ax = panel(fig, 6.35, 0.75, 3.75, 3.0)
     columns = [name.replace("_", "\n") for name in names]
-    heatmap(ax, means, [run.vocabulary[i] for i in answers], columns, "mean, in logits")
+    heatmap(ax, means, [model.vocabulary[i] for i in answers], columns, "mean, in logits")
     ax.set(title="by answer", ylabel="token that the rule allows")
 
 
-def attribution(run, step):
+def attribution(model):
     """({component: its share of the right answer's logit}, what is allowed), at the constrained positions of
     all held-out windows: (N,) each, and (N, V).
 
     The logit is the mean of the allowed tokens' less the mean of all tokens'. The LM head is linear, so
     what it makes of each part of resid_post adds up to that: the last entry, sum, computed from the logits.
     """
-    cache, allowed, params = run.held_out_cache(step), run.held_out_allowed, run.params(step)
+    cache, allowed, params = model.held_out, model.run.held_out.allowed, model.params
     chosen = allowed.any(axis=-1)
     allowed = allowed[chosen]
     weights = allowed / allowed.sum(axis=-1, keepdims=True) - 1 / allowed.shape[1]      # (N, V)
     direction = weights @ params.W_unembed.T                                            # (N, C)
     parts = {}
-    for name in components(run):
+    for name in components(model):
         part = np.broadcast_to(getattr(cache, name), cache.resid_post.shape)[chosen]
         parts[name] = (part * direction).sum(axis=-1)
     parts["b_unembed"] = weights @ params.b_unembed
@@ -57,9 +57,9 @@ def attribution(run, step):
     return parts, allowed
 
 
-def components(run):
+def components(model):
     """What resid_post is the sum of."""
-    if run.config.model.use_residual:
+    if model.config.model.use_residual:
         return ("token_embed", "pos_embed", "attn_out", "ffn_out")
     return ("ffn_out",)
 
@@ -81,22 +81,22 @@ def headline(parts):
     )
 
 
-def detail(run, parts):
+def detail(model, parts):
     """What adds up to the logit, in words."""
     if not parts["sum"].size:
         return "so there is no right answer to speak for"
-    missing = "" if run.config.model.use_residual else " (no residual: the LM head reads ffn_out)"
+    missing = "" if model.config.model.use_residual else " (no residual: the LM head reads ffn_out)"
     return (
         f"{' + '.join(name for name in parts if name != 'sum')} = sum, exactly{missing}; "
         f"{counted(parts['sum'].size, 'constrained position')} of all held-out windows"
     )
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and which components speak for and against this run's answers."""
-    parts, _ = attribution(run, step)
+    parts, _ = attribution(model)
     if not parts["sum"].size:
-        return f"No logit is taken apart here: {headline(parts)}, {detail(run, parts)}."
+        return f"No logit is taken apart here: {headline(parts)}, {detail(model, parts)}."
     means = {name: values.mean() for name, values in parts.items() if name != "sum"}
     said = listed([f"{code(name)} {signed(mean)}" for name, mean in means.items()])
     against = [code(name) for name, mean in means.items() if mean < 0]

@@ -2,25 +2,25 @@
 
 import numpy as np
 
+from scratchformer.analysis.interventions import lens
 from scratchformer.figures.labels import add_labels, at_position
 from scratchformer.figures.sequences import MARKS, row_labels
 from scratchformer.figures.style import CORRECT, INK, VERDICTS, WRONG, panel, title
 from scratchformer.figures.words import counted, listed
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import count_wrong, lands_right
-from scratchformer.tools.causal.interventions import lens
 
 SIZE = (11, 4.8)
 STAGES = ("embed", "resid_mid", "resid_post")
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Rule error and probability of the right answer by stage, and the top tokens of one sequence."""
-    errors, rights, constrained = stages(run, step)
+    errors, rights, constrained = stages(model)
     title(
-        fig, f"Logit lens: when {run.config.name} at step {step:,} knows the answer",
+        fig, f"Logit lens: when {model.name} at step {model.step:,} knows the answer",
         f"{headline(errors, constrained)}\nthe LM head reads each stage; it was trained on resid_post only"
-        f"{'' if run.config.model.use_residual else ', which has no residual route from the others'}",
+        f"{'' if model.config.model.use_residual else ', which has no residual route from the others'}",
     )
     if constrained:
         ax = panel(fig, 0.8, 0.75, 2.5, 2.8)
@@ -38,12 +38,12 @@ def draw(fig, run, step):
         other.set_xticks(range(3), means)
         for axes in (ax, other):
             axes.tick_params(axis="x", length=0)
-    table(fig, run, step)
+    table(fig, model)
 
 
-def table(fig, run, step):
+def table(fig, model):
     """The likeliest token of the first sequence to follow, at each position and stage."""
-    top, state, labels = demo(run, step)
+    top, state, labels = demo(model)
     T = len(labels)
     ax = panel(fig, 7.6, 0.75, 3.1, 2.8)
     ax.pcolormesh(state, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
@@ -51,7 +51,7 @@ def table(fig, run, step):
     ax.set_title("likeliest next token in one sequence")
     size = min(9.0, 0.6 * 72 * 2.8 / T)
     texts = [
-        run.vocabulary[top[t, i]] + (f" {MARKS[int(state[t, i])]}" if state[t, i] >= 0 else "")
+        model.vocabulary[top[t, i]] + (f" {MARKS[int(state[t, i])]}" if state[t, i] >= 0 else "")
         for t in range(T) for i in range(3)
     ]
     points = np.array([(i + 0.5, t + 0.5) for t in range(T) for i in range(3)])
@@ -64,9 +64,9 @@ def table(fig, run, step):
     ax.set_ylabel("after")
 
 
-def stages(run, step):
+def stages(model):
     """(rule errors, [probability of an allowed token: (N,)] of the stages, constrained positions)."""
-    cache, allowed, params = run.held_out_cache(step), run.held_out_allowed, run.params(step)
+    cache, allowed, params = model.held_out, model.run.held_out.allowed, model.params
     chosen = allowed.any(axis=-1)
     errors, rights = [], []
     for name in STAGES:
@@ -77,14 +77,14 @@ def stages(run, step):
     return errors, rights, int(chosen.sum())
 
 
-def demo(run, step):
-    """(likeliest ids: (T, 3), verdicts: (T, 3), 1, 0, or -1 if open, labels) of the first of run.demos."""
-    cache, params = run.forward(step, run.demos[0][None]), run.params(step)
-    allowed = allowed_next(run.rule, run.data.vocabulary, cache.tokens)
+def demo(model):
+    """(likeliest ids: (T, 3), verdicts: (T, 3), 1, 0, or -1 if open, labels) of the first of model.demos."""
+    cache, params = model.forward(model.demos[0][None]), model.params
+    allowed = allowed_next(model.rule, model.data.vocabulary, cache.tokens)
     found = [lens(params, getattr(cache, name))[0] for name in STAGES]
     state = [np.where(allowed.any(axis=-1), lands_right(logits, allowed), -1)[0] for logits in found]
     top = np.stack([logits[0].argmax(axis=-1) for logits in found], axis=1)
-    labels = [at_position(label, t) for t, label in enumerate(row_labels(run, cache))]
+    labels = [at_position(label, t) for t, label in enumerate(row_labels(model, cache))]
     return top, np.stack(state, axis=1), labels
 
 
@@ -97,9 +97,9 @@ def headline(errors, constrained):
     )
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and at which stage this run's answers come about."""
-    errors, rights, constrained = stages(run, step)
+    errors, rights, constrained = stages(model)
     told = (
         "The LM head reads the stream before attention, after it and after the feed-forward layer, as if "
         "each were the last stage. The table shows the likeliest token after each position of one sequence: "

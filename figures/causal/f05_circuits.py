@@ -9,30 +9,30 @@ SIZE = (11, 6.6)
 TERMS = ("token–token", "token–position", "position–token", "position–position")
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """QK: queries down, keys across, tokens before positions. OV: what is read down, next token across."""
-    params, names = run.params(step), rows(run)
-    V, H = len(run.vocabulary), run.config.model.num_heads
+    params, names = model.params, rows(model)
+    V, H = len(model.vocabulary), model.config.model.num_heads
     head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"The circuits of attention in {run.config.name} at step {step:,}{head}",
-        f"{qk_headline(run, params)}\n{ov_headline(run, params)}",
+        fig, f"The circuits of attention in {model.name} at step {model.step:,}{head}",
+        f"{qk_headline(model, params)}\n{ov_headline(model, params)}",
     )
     ax = panel(fig, 0.75, 0.75, 4.6, 4.6)
     heatmap(ax, qk(params), names, names, "score of query with key, in parts")
     for line in (ax.axhline, ax.axvline):
         line(V - 0.5, color="black", linewidth=1)
     ax.set(title="QK: score = sum of four parts", xlabel="key: token, then position", ylabel="query")
-    if run.config.model.use_residual:
+    if model.config.model.use_residual:
         ax = panel(fig, 7.0, 0.75, 3.1, 4.6)
-        heatmap(ax, ov(params), names, run.vocabulary, "logit less the mean of all logits")
+        heatmap(ax, ov(params), names, model.vocabulary, "logit less the mean of all logits")
         ax.axhline(V - 0.5, color="black", linewidth=1)
         ax.set(title="OV: straight to the logits", xlabel="next token", ylabel="read: token, then position")
 
 
-def rows(run):
+def rows(model):
     """The rows of both circuits: tokens, then positions."""
-    return [*run.vocabulary, *(f"p{t}" for t in range(run.config.model.block_size))]
+    return [*model.vocabulary, *(f"p{t}" for t in range(model.config.model.block_size))]
 
 
 def embeddings(params):
@@ -57,56 +57,57 @@ def ov(params):
     return logits - logits.mean(axis=1, keepdims=True)
 
 
-def spreads(run, params):
+def spreads(model, params):
     """{term: how much it varies over the keys}: root mean square distance from the query's mean."""
-    V, scores = len(run.vocabulary), qk(params)
+    V, scores = len(model.vocabulary), qk(params)
     quarters = (scores[:V, :V], scores[:V, V:], scores[V:, :V], scores[V:, V:])
     return {
         term: float(np.sqrt(part.var(axis=1).mean())) for term, part in zip(TERMS, quarters, strict=True)
     }
 
 
-def qk_headline(run, params):
+def qk_headline(model, params):
     """How much each part of the score varies over the keys, in words."""
-    return "QK: spread over keys " + ", ".join(f"{term} {s:.3g}" for term, s in spreads(run, params).items())
+    terms = [f"{term} {s:.3g}" for term, s in spreads(model, params).items()]
+    return "QK: spread over keys " + ", ".join(terms)
 
 
-def own(run, params):
+def own(model, params):
     """For how many tokens reading them raises their own logit above all others."""
-    V = len(run.vocabulary)
+    V = len(model.vocabulary)
     return int((ov(params)[:V].argmax(axis=1) == np.arange(V)).sum())
 
 
-def ov_headline(run, params):
+def ov_headline(model, params):
     """How many tokens speak for themselves, in words."""
-    if not run.config.model.use_residual:
+    if not model.config.model.use_residual:
         return "OV: left out, as without residual connections nothing goes straight to the LM head"
     return (
-        f"OV: read, {own(run, params)} of {len(run.vocabulary)} tokens raise their own logit most "
+        f"OV: read, {own(model, params)} of {len(model.vocabulary)} tokens raise their own logit most "
         "(direct effect, feed-forward layer ignored)"
     )
 
 
-def strongest(run, params):
+def strongest(model, params):
     """(query token, key token) of the largest token–token score."""
-    V = len(run.vocabulary)
+    V = len(model.vocabulary)
     query, key = np.unravel_index(qk(params)[:V, :V].argmax(), (V, V))
-    return run.vocabulary[query], run.vocabulary[key]
+    return model.vocabulary[query], model.vocabulary[key]
 
 
-def caption(run, step):
+def caption(model):
     """What the figure shows, and what this run's first head looks for and says."""
-    params = run.params(step)
-    query, key = strongest(run, params)
-    size = spreads(run, params)
+    params = model.params
+    query, key = strongest(model, params)
+    size = spreads(model, params)
     widest = max(size, key=size.get)
-    H = run.config.model.num_heads
+    H = model.config.model.num_heads
     head = f" of head 1 of {H}" if H > 1 else ""
     told = (
         "The right panel is the OV circuit: what reading a token or position adds to each logit straight "
         f"through the LM head. It ignores the feed-forward layer, which changes much of it. "
-        f"{own(run, params)} of {len(run.vocabulary)} tokens raise their own logit most."
-        if run.config.model.use_residual else
+        f"{own(model, params)} of {len(model.vocabulary)} tokens raise their own logit most."
+        if model.config.model.use_residual else
         "An OV table straight to the logits is left out, as without residual connections all goes through "
         "the feed-forward layer."
     )

@@ -11,13 +11,13 @@ MOST = 4                                                # dimensions that have r
 ROOM, GAP, LOW = 6.3, 0.5, 0.75                         # the heat maps' height, gap and lower edge
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Two rows as in figure 08, then a row of heat maps a dimension."""
-    params, grid, vocabulary = run.params(step), run.grid(step), run.vocabulary
+    params, grid, vocabulary = model.params, model.grid, model.vocabulary
     _, H, T, D = grid.q.shape
     spaces = spaces_of(grid)
     title(
-        fig, f"Dimensions of queries, keys and values of {run.config.name} at step {step:,}{head_shown(H)}",
+        fig, f"Dimensions of queries, keys and values of {model.name} at step {model.step:,}{head_shown(H)}",
         "\n".join([
             *describe_distances(spaces, vocabulary),
             "spread: the root mean square distance of all points from their mean; "
@@ -52,9 +52,9 @@ def token_shares(vectors):
     return vectors.mean(axis=1).var(axis=0) / np.where(total > 0, total, 1)
 
 
-def caption(run, step):
+def caption(model):
     """What is to be seen in it."""
-    grid = run.grid(step)
+    grid = model.grid
     _, _, T, D = grid.q.shape
     shares = {name: token_shares(getattr(grid, name)[:, 0])[:MOST] for name in "qkv"}
     return (

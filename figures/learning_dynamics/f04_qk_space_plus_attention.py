@@ -19,11 +19,11 @@ def scene(fig, snapshots):
     artists, update_plane = pair_space(panel(fig, 0.6, 0.75, 4.1, 4.1), snapshots)
     looks = np.linspace(0, len(snapshots.steps) - 1, LOOKS).round().astype(int)
     past = np.tri(T, dtype=bool)
-    found = [pair_scores(run, snapshots.steps[i])[..., past] for i in np.unique(looks)]
+    found = [pair_scores(run.at(snapshots.steps[i]))[..., past] for i in np.unique(looks)]
     limit = float(np.nanpercentile(np.abs(found), 99)) or 1.0
     ax = panel(fig, 5.35, 0.75, 3.75, 4.1)
     image = ax.imshow(
-        whole(pair_scores(run, snapshots.steps[0])), cmap=SIGNED, vmin=-limit, vmax=limit,
+        whole(pair_scores(run.at(snapshots.steps[0]))), cmap=SIGNED, vmin=-limit, vmax=limit,
         interpolation="nearest", aspect="auto", extent=(-0.5, V - 0.5, V - 0.5, -0.5),
     )
     ax.set_title("score q·k/√D of every query with every key", fontsize=9.5)
@@ -43,7 +43,7 @@ def scene(fig, snapshots):
 
     def update(i):
         update_plane(i)
-        image.set_data(whole(pair_scores(run, snapshots.steps[i])))
+        image.set_data(whole(pair_scores(run.at(snapshots.steps[i]))))
 
     return [*artists, image], update
 

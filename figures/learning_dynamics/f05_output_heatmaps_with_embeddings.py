@@ -29,7 +29,7 @@ def scene(fig, snapshots):
     )
     axes = grid_of_panels(fig, len(vocabulary))
     box = square_box(held_box(embed), 0.1)
-    probs = landscapes(run, snapshots.steps[0], box)
+    probs = landscapes(run.at(snapshots.steps[0]), box)
     tokens, colors = np.repeat(vocabulary, T), np.repeat(token_colors(vocabulary), T, axis=0)
     last = last_positions(vocabulary, T)
     images, marks = [], []
@@ -43,7 +43,7 @@ def scene(fig, snapshots):
     add_bar(fig, images[-1])
 
     def update(i):
-        shown = landscapes(run, snapshots.steps[i], box)
+        shown = landscapes(run.at(snapshots.steps[i]), box)
         for token in range(len(axes)):
             images[token].set_data(shown[:, :, token])
             marks[token].move(embed[i])

@@ -14,9 +14,9 @@ from scratchformer.figures.seeds.groups import THRESHOLD, find_groups, interchan
 from scratchformer.figures.style import FAMILIES, RC, family
 from scratchformer.figures.words import counted
 from scratchformer.run.data import allowed_next
-from scratchformer.run.folder import write_atomically
 from scratchformer.run.own_rule import find_rule
 from scratchformer.run.train import prepare
+from scratchformer.system.files import write_atomically
 
 MOST = 128                      # seeds that are sorted into groups: the work grows with their square
 

@@ -15,14 +15,14 @@ SIZE = (10, 11.6)
 OTHER = "#c4c4c4"                                       # positions without one answer
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Three rows of three planes."""
-    params, grid, vocabulary = run.params(step), run.grid(step), run.vocabulary
-    windows, cache, answers = run.held_out_tokens, run.held_out_cache(step), single_answers(run)
+    params, grid, vocabulary = model.params, model.grid, model.vocabulary
+    windows, cache, answers = model.run.held_out.tokens, model.held_out, single_answers(model)
     title(
         fig,
-        f"From embeddings to attention's output: {run.config.name} at step {step:,}"
-        f"{head_shown(run.config.model.num_heads)}",
+        f"From embeddings to attention's output: {model.name} at step {model.step:,}"
+        f"{head_shown(model.config.model.num_heads)}",
         f"last row: {len(sample(windows)):,} of {len(windows):,} held-out windows; positions where the rule "
         "allows just one token have that token's colour\n" + describe_shares(answer_shares(cache, answers)),
     )
@@ -31,7 +31,7 @@ def draw(fig, run, step):
     names = [
         "tokens: W_token", "positions: W_pos", "embed = token + position", "q = embed · W_q",
         "k = embed · W_k", "v = embed · W_v", "q and k together", "attn_out: attention · v",
-        "resid_mid = embed + attn_out" if run.config.model.use_residual else "resid_mid = attn_out",
+        "resid_mid = embed + attn_out" if model.config.model.use_residual else "resid_mid = attn_out",
     ]
     token_plane(axes[0], params, vocabulary)
     position_plane(axes[1], params)
@@ -67,9 +67,9 @@ def small_legend(fig, x, handles):
     )
 
 
-def single_answers(run):
+def single_answers(model):
     """The id of the one token that the rule allows next in held-out windows, else -1: (N, T)."""
-    allowed = run.held_out_allowed
+    allowed = model.run.held_out.allowed
     return np.where(allowed.sum(axis=-1) == 1, allowed.argmax(axis=-1), -1)
 
 
@@ -134,10 +134,10 @@ def answer_plane(ax, vectors, answers, vocabulary):
     label_tokens(ax, means, names, [None] * len(present), colors[present], 10, 3.5, points)
 
 
-def caption(run, step):
+def caption(model):
     """What is to be seen in it."""
-    cache, answers = run.held_out_cache(step), single_answers(run)
-    stream = "added to the embedding" if run.config.model.use_residual else "in place of the embedding"
+    cache, answers = model.held_out, single_answers(model)
+    stream = "added to the embedding" if model.config.model.use_residual else "in place of the embedding"
     if (answers >= 0).any():
         result = (
             f"The rule allows just one token at {(answers >= 0).sum():,} positions; "

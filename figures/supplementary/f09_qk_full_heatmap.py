@@ -11,14 +11,14 @@ SIZE = (10, 10.25)
 BLANK = "#d2d2d2"                                       # cells that stand for no pair
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """Tokens of queries down, of keys across; within a block of two tokens, their positions."""
-    scores, vocabulary = pair_scores(run, step), run.vocabulary
+    scores, vocabulary = pair_scores(model), model.vocabulary
     V, _, T, _ = scores.shape
     title(
         fig,
-        f"Scores of every query and key of {run.config.name} at step {step:,}"
-        f"{head_shown(run.config.model.num_heads)}",
+        f"Scores of every query and key of {model.name} at step {model.step:,}"
+        f"{head_shown(model.config.model.num_heads)}",
         "\n".join([
             f"in each block the query's position runs down and the key's to the right, from 0 to {T - 1}; "
             "grey: a pair that no window has",
@@ -71,9 +71,9 @@ def number(value):
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
-def caption(run, step):
+def caption(model):
     """What is to be seen in it."""
-    scores, vocabulary = pair_scores(run, step), run.vocabulary
+    scores, vocabulary = pair_scores(model), model.vocabulary
     return (
         "Every query against every key, a block for each pair of tokens: its row is the token that asks, its "
         "column the token looked at. In a block, a cell is the score of a query position (down) with a key "

@@ -28,15 +28,15 @@ BARS = (                                # from and to which panel a colour bar r
 )
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One row a sequence: attention, the feed-forward layer, what the LM head reads, logits, probs."""
-    H = run.config.model.num_heads
+    H = model.config.model.num_heads
     head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"From attention to the next token in {run.config.name} at step {step:,}{head}",
-        result(run, step),
+        fig, f"From attention to the next token in {model.name} at step {model.step:,}{head}",
+        result(model),
     )
-    demos = follow_all(run, step)
+    demos = follow_all(model)
     limits = {
         first: largest([getattr(demo.cache, name)[0] for demo in demos for name in names])
         for first, *names in (
@@ -45,21 +45,21 @@ def draw(fig, run, step):
     }
     limits |= {"ffn_hidden": limits["ffn_pre"], "resid_post": limits["ffn_out"], "probs": 1}
     for bottom, demo in zip(ROWS, demos, strict=False):
-        header(fig, bottom, run, demo.cache, demo.state)
-        images = draw_row(fig, bottom, run, demo, limits)
+        header(fig, bottom, model, demo.cache, demo.state)
+        images = draw_row(fig, bottom, model, demo, limits)
     for first, last, label in BARS:
         bar_below(fig, images[first], PANELS[first][0], sum(PANELS[last]), label)
     explain_marks(fig)
 
 
-def draw_row(fig, bottom, run, demo, limits):
+def draw_row(fig, bottom, model, demo, limits):
     """The matrices of one sequence: {name: image}."""
     cache, images = demo.cache, {}
     axes = {name: panel(fig, left, bottom, width, TALL) for name, (left, width) in PANELS.items()}
     images["attention"] = square_map(
         axes["attention"], causal(cache.attention[0, 0]), demo.labels, "attention", PROBABILITY, 0, 1
     )
-    ticks(axes["attention"].xaxis, row_labels(run, cache), inches(axes["attention"])[0])
+    ticks(axes["attention"].xaxis, row_labels(model, cache), inches(axes["attention"])[0])
     for name in ("ffn_out", "resid_post"):
         images[name] = vector_map(axes[name], getattr(cache, name)[0], [], limits[name], name)
     for name in ("ffn_pre", "ffn_hidden", "logits", "probs"):
@@ -77,8 +77,8 @@ def draw_row(fig, bottom, run, demo, limits):
             tick.set_horizontalalignment(side)
         axes[name].set_xlabel("hidden unit", labelpad=-6)
     for name in ("logits", "probs"):
-        each = -(-len(run.vocabulary) // NAMED)
-        axes[name].set_xticks(range(0, len(run.vocabulary), each), run.vocabulary[::each])
+        each = -(-len(model.vocabulary) // NAMED)
+        axes[name].set_xticks(range(0, len(model.vocabulary), each), model.vocabulary[::each])
         axes[name].set_xlabel("next token", labelpad=2)
         mark_tokens(axes[name], demo)
     ticks(axes["logits"].yaxis, demo.labels, TALL)
@@ -127,18 +127,18 @@ def bar_below(fig, image, left, right, label):
     bar.update_ticks()
 
 
-def answer_share(run, step):
+def answer_share(model):
     """(mean probability of what the rule allows at constrained positions, how many they are, loss) of all
     held-out windows; the first is nan where the rule constrains none."""
-    cache, allowed = run.held_out_cache(step), run.held_out_allowed
+    cache, allowed = model.held_out, model.run.held_out.allowed
     chosen = allowed.any(axis=-1)
     share = (cache.probs * allowed).sum(axis=-1)[chosen].mean() if chosen.any() else np.nan
     return float(share), int(chosen.sum()), float(cache.loss)
 
 
-def result(run, step):
+def result(model):
     """The numbers of `answer_share` in words."""
-    share, count, loss = answer_share(run, step)
+    share, count, loss = answer_share(model)
     if not count:
         return f"the rule constrains no position of the held-out windows; loss at all positions {loss:.3f}"
     return (
@@ -162,9 +162,9 @@ def explain_marks(fig):
     ])
 
 
-def caption(run, step):
+def caption(model):
     """What is to be seen, with this run's numbers."""
-    hidden = run.held_out_cache(step).ffn_hidden
+    hidden = model.held_out.ffn_hidden
     active = (hidden > 0).sum(axis=-1).mean()
     return (
         "Each row follows one sequence, one line a position. `attention` says from which tokens a position "
@@ -173,5 +173,5 @@ def caption(run, step):
         "`ffn_out` is what they add up to, `resid_post` is what the LM head reads, `logits` and `probs` are "
         "its scores and probabilities of the next token. A dot is the likeliest token, a frame what the rule "
         f"allows: they should meet. On average {active:.1f} of {hidden.shape[-1]} hidden units are active in "
-        f"the held-out windows. In numbers: {result(run, step)}."
+        f"the held-out windows. In numbers: {result(model)}."
     )

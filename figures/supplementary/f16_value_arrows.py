@@ -15,15 +15,15 @@ LEFTS, WIDE = (0.75, 4.35, 7.95), 2.8   # left edges of the panels, and their wi
 RING = 95                               # area of a ring, in square points
 
 
-def draw(fig, run, step):
+def draw(fig, model):
     """One row a sequence: v, v -> attention @ v, embed -> resid_mid."""
-    model = run.config.model
-    head = f", head 1 of {model.num_heads}" if model.num_heads > 1 else ""
+    H = model.config.model.num_heads
+    head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"Values and the stream of {run.config.name} at step {step:,}{head}",
-        result(run, step),
+        fig, f"Values and the stream of {model.name} at step {model.step:,}{head}",
+        result(model),
     )
-    demos = follow_all(run, step)
+    demos = follow_all(model)
     values, value_names = common_plane([
         points[0, 0] for demo in demos for points in (demo.cache.v, demo.cache.mixed)
     ])
@@ -32,7 +32,7 @@ def draw(fig, run, step):
     ])
     last = "v + residual: embed → resid_mid" if model.use_residual else "embed → resid_mid, no residual"
     for row, (bottom, demo) in enumerate(zip(ROWS, demos, strict=False)):
-        header(fig, bottom, run, demo.cache, demo.state)
+        header(fig, bottom, model, demo.cache, demo.state)
         v, mixed = values[2 * row : 2 * row + 2]
         embed, resid_mid = stream[2 * row : 2 * row + 2]
         colors = position_colors(len(demo.state))
@@ -68,9 +68,9 @@ def mark_positions(ax, start, end, texts, colors, state):
     halo_labels(ax)
 
 
-def result(run, step):
+def result(model):
     """Mean lengths of the arrows where the rule says what comes next and elsewhere, in words."""
-    demos = follow_all(run, step)
+    demos = follow_all(model)
     state = np.concatenate([demo.state for demo in demos])
     mixing = np.concatenate([demo.cache.mixed[0, 0] - demo.cache.v[0, 0] for demo in demos])
     moving = np.concatenate([demo.cache.resid_mid[0] - demo.cache.embed[0] for demo in demos])
@@ -102,12 +102,12 @@ def explain_marks(fig, count):
     legend(fig, handles)
 
 
-def caption(run, step):
+def caption(model):
     """What is to be seen, with this run's numbers."""
-    demos = follow_all(run, step)
+    demos = follow_all(model)
     count = sum(len(demo.where) for demo in demos)
     right = sum(int((demo.state == 1).sum()) for demo in demos)
-    added = " plus the stream before it" if run.config.model.use_residual else ", without a residual"
+    added = " plus the stream before it" if model.config.model.use_residual else ", without a residual"
     verdict = f"{right} of {count} are right" if count else "here the rule constrains none"
     return (
         "Each row follows one sequence, each position in its own colour, dark is early. The first panel "
@@ -115,5 +115,5 @@ def caption(run, step):
         "from a position's own value to `mixed`, which is `attention @ v`, the mean of the values that it "
         "reads; positions that read the same token end at one point. The third shows the stream: from "
         f"`embed` to `resid_mid`, attention's output{added}. Rings are predictions at constrained positions, "
-        f"green with ✓ if right, red with ✗ if wrong; {verdict}. In numbers: {result(run, step)}."
+        f"green with ✓ if right, red with ✗ if wrong; {verdict}. In numbers: {result(model)}."
     )

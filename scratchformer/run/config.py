@@ -35,7 +35,7 @@ def choice(default, options, others=None):
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelConfig:
     n_embd: int = number(2, 1, 1024)                # C
     block_size: int = number(8, 1, 1024)            # T
     num_heads: int = number(1, 1, 64)               # H
@@ -59,7 +59,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingConfig:
     steps: int = number(20_000, 1, 100_000_000)
     batch_size: int = number(8, 1, 65_536)
     learning_rate: float = number(0.001, 0, above=True)         # its peak, if it has a schedule
@@ -81,12 +81,12 @@ class Training:
 class Config:
     name: str = ""
     description: str = ""
-    model: Model = Model()
+    model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
-    training: Training = Training()
+    training: TrainingConfig = TrainingConfig()
 
 
-SECTIONS = {"model": Model, "data": DataConfig, "training": Training}
+SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
 
 
 def config_names():

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from scratchformer.run import train as training
 from scratchformer.run.config import config_names
-from scratchformer.run.folder import Run
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
+from scratchformer.run.run import Run
 from scratchformer.run.train import is_checkpoint
 from scratchformer.system.errors import RunError
 from scratchformer.system.files import locked, remove_leftovers
@@ -21,7 +21,7 @@ def find_run(config, folder, overridden):
     `config` by which it was not made."""
     run = Run.open(folder)
     remove_leftovers(run.folder)
-    if overridden and not run.holds(config):
+    if overridden and not run.files.holds(config):
         raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
     return run
 
@@ -58,12 +58,12 @@ def train(run, resume=False, retrain=False):
 def find_state(run, resume, retrain):
     """The State that the folder holds of a run of this config, None if there is none or `retrain`; RunError
     if there is none to resume."""
-    resumable = run.holds(run.config) and (run.checkpoints / "state.npz").is_file()
+    resumable = run.files.holds(run.config) and (run.files.checkpoints / "state.npz").is_file()
     if resume and not resumable:
         raise RunError(f"--resume: no run of these settings in {run.folder}")
-    state = run.load_state() if resumable and not retrain else None
-    if state and not run.snapshot_path(state.step).is_file():
-        raise RunError(f"{run.snapshot_path(state.step)} is missing; --retrain trains anew")
+    state = run.files.load_state() if resumable and not retrain else None
+    if state and not run.files.snapshot_path(state.step).is_file():
+        raise RunError(f"{run.files.snapshot_path(state.step)} is missing; --retrain trains anew")
     return state
 
 
@@ -71,14 +71,14 @@ def train_from(run, state):
     """Train the run from a State, or anew without one; returns the seconds it took."""
     progress = Progress()
     start = time.perf_counter()
-    run.forget()
+    run.files.forget()
     data, judge, untrained = run.prepared
     if state is None:
-        run.start()
+        run.files.start()
         state = untrained._replace(rng=copy.deepcopy(untrained.rng))
     first = state.step
     progress.show("compiling the model; the machine code is kept for next time", force=True)
-    for state in training.train(run.config, data, judge, state, run.save):
+    for state in training.train(run.config, data, judge, state, run.files.save):
         _, train_loss, _, rule_error, _ = state.history[-1]
         rate = (state.step - first) / (time.perf_counter() - start)
         progress.show(
@@ -89,18 +89,19 @@ def train_from(run, state):
     return time.perf_counter() - start
 
 
-def summarize(run, step, plots, train_seconds, draw_seconds, times):
+def summarize(model, plots, train_seconds, draw_seconds, times):
     """Print where the figures are, how long it took, and whether the rule was learned."""
+    run, step = model.run, model.step
     steps = run.config.training.steps
-    wrong, constrained, loss = run.held_out(step)
-    bad, judged = run.judge.judge_generated(run.generate(step, 200, 50))
+    (wrong, constrained), loss = model.count_wrong(), float(model.held_out.loss)
+    bad, judged = run.judge.judge_generated(model.generate(200, 50))
     print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
     if train_seconds is None:
         print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
     else:
         print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
     windows = run.judge.train_windows
-    train_loss = float(run.forward(step, windows[:, :-1], windows[:, 1:]).loss)
+    train_loss = float(model.forward(windows[:, :-1], windows[:, 1:]).loss)
     print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")
     print(RULE_ERROR)
     print(GENERATED_RULE_ERROR)

@@ -1,5 +1,7 @@
 """How well a model follows its rule: the losses and rule errors of a run."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from scratchformer.engine.model import empty_cache, forward, forward_pass
@@ -16,6 +18,20 @@ GENERATED_RULE_ERROR = (
 )
 
 LEARNED = 0.01                  # a rule error up to this counts as learned
+
+
+class HeldOut(NamedTuple):
+    """All held-out windows, and what the rule allows after each position of them."""
+
+    tokens: np.ndarray                  # (N, T) ids that the model reads
+    targets: np.ndarray                 # (N, T) ids that came next
+    allowed: np.ndarray                 # (N, T, V) bool; see allowed_next
+
+    @classmethod
+    def of(cls, rule, data):
+        """The HeldOut of a Data."""
+        tokens = data.held_out_windows[:, :-1]
+        return cls(tokens, data.held_out_windows[:, 1:], allowed_next(rule, data.vocabulary, tokens))
 
 
 class Judge:

@@ -11,7 +11,7 @@ from scratchformer.engine.model import (
     backward, backward_pass, empty_cache, forward_pass, parameter_shapes, unflatten,
 )
 from scratchformer.engine.names import ACTIVATION_NAMES
-from scratchformer.run.config import Model
+from scratchformer.run.config import ModelConfig
 from scratchformer.run.data import make_data
 from scratchformer.run.judge import Judge
 from scratchformer.system.errors import Diverged
@@ -129,7 +129,7 @@ def check_finite(state):
 
 def compile_backward(dtype):
     """Have the backward pass compiled for a dtype, by one call on a model as small as can be."""
-    shapes = parameter_shapes(Model(n_embd=1, head_size=1, block_size=1, ffn_mult=1), 2)
+    shapes = parameter_shapes(ModelConfig(n_embd=1, head_size=1, block_size=1, ffn_mult=1), 2)
     params = unflatten(np.zeros(sum(prod(shape) for shape in shapes.values()), dtype), shapes)
     token = np.zeros((1, 1), np.int64)
     cache = empty_cache(params, token, token, True)

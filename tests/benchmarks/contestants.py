@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchformer.engine.model import empty_cache, parameter_shapes, unflatten
-from scratchformer.run.config import Config, Model, Training
+from scratchformer.run.config import Config, ModelConfig, TrainingConfig
 from scratchformer.run.train import initial_parameters, train_steps
 
 V = 12
@@ -46,8 +46,8 @@ class Task:
 
     def __init__(self, size):
         rng = np.random.default_rng(0)
-        model = Model(n_embd=size.C, head_size=size.C, num_heads=1, block_size=size.T, ffn_mult=size.ffn_mult)
-        self.size, self.training = size, Training(dtype=size.dtype)
+        model = ModelConfig(n_embd=size.C, head_size=size.C, num_heads=1, block_size=size.T, ffn_mult=size.ffn_mult)
+        self.size, self.training = size, TrainingConfig(dtype=size.dtype)
         self.shapes = parameter_shapes(model, V)
         self.theta = initial_parameters(Config(model=model, training=self.training), V, rng)
         self.windows = rng.integers(0, V, (2000, size.T + 1))

@@ -34,10 +34,10 @@ import numba, numpy
 marks.append(("import numpy and numba", time.time()))
 from scratchformer.run import train as training
 from scratchformer.run.config import load_config
-from scratchformer.run.folder import Run
+from scratchformer.run.run import Run
 marks.append(("import scratchformer", time.time()))
 run = Run({out!r}, load_config("plus_last_even"))
-run.start()
+run.files.start()
 data, judge, state = run.prepared
 marks.append(("draw data, start the run", time.time()))
 spent = dict(evaluate=0.0, save=0.0)
@@ -50,7 +50,7 @@ def timed(function, key):
             spent[key] += time.time() - start
     return call
 judge.measure = timed(judge.measure, "evaluate")
-steps = training.train(run.config, data, judge, state, timed(run.save, "save"))
+steps = training.train(run.config, data, judge, state, timed(run.files.save, "save"))
 next(steps)
 marks.append(("load compiled code, first 100 steps", time.time()))
 before = sum(spent.values())
@@ -62,7 +62,7 @@ from scratchformer.figures.draw import draw_all
 import matplotlib.figure
 marks.append(("import matplotlib", time.time()))
 names = figure_names()
-draw_all(run, run.steps[-1], names, run.folder / "plots", "png", 150)
+draw_all(run.at(run.steps[-1]), names, run.folder / "plots", "png", 150)
 marks.append((f"draw {{len(names)}} figures", time.time()))
 for (_, start), (name, end) in zip(marks, marks[1:]):
     print(f"{{end - start:.3f}}|{{name or 'start of Python'}}")

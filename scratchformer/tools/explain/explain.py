@@ -1,9 +1,9 @@
 """What the model computes for one input, with the numbers in it: `run.py CONFIG --explain "5 8 3 +"`.
 
-    explain(run, step, "5 8 3 +")                           the forward pass, layer by layer
-    explain(run, step, "5 8 3 +", "scores", "3,1")          one entry
-    explain(run, step, "5 8 3 +", "scores", "3,1", "8")     and the routes of its gradient
-    stop_in_debugger(run, step, "5 8 3 +", "scores")        the line that computes it, in pdb
+    explain(model, "5 8 3 +")                           the forward pass, layer by layer
+    explain(model, "5 8 3 +", "scores", "3,1")          one entry
+    explain(model, "5 8 3 +", "scores", "3,1", "8")     and the routes of its gradient
+    stop_in_debugger(model, "5 8 3 +", "scores")        the line that computes it, in pdb
 """
 
 import ast
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchformer.engine.model import backward, empty_cache, forward, forward_pass, unflatten
+from scratchformer.engine.model import backward, empty_cache, forward_pass
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE
 from scratchformer.engine.plain import WATCHED
 from scratchformer.run.config import nearest
 from scratchformer.run.data import parse_tokens
-from scratchformer.run.folder import RunError
+from scratchformer.system.errors import RunError
 from scratchformer.tools.explain.entry import Entries, Operand, evaluate, formula, forward_entry
 from scratchformer.tools.explain.routes import routes
 from scratchformer.tools.explain.text import BOLD, Page, number
@@ -29,7 +29,7 @@ PACKAGE = Path(__file__).parent.parent.parent
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-def explain(run, step, tokens, name=None, at=None, target=None, width=80, color=False):
+def explain(model, tokens, name=None, at=None, target=None, width=80, color=False):
     """The text that explains an input's forward pass, or with `name` one entry of it.
 
     tokens: text such as "5 8 3 +"; name: of an activation or parameter; at: its index such as "3,1", no
@@ -38,34 +38,23 @@ def explain(run, step, tokens, name=None, at=None, target=None, width=80, color=
 
     Raises RunError where the model has no such step, token, name or index.
     """
-    text = f"{run.config.name} at step {step:,}"
-    return explain_model(run, run.params(step), text, tokens, name, at, target, width, color)
-
-
-def check(run, tokens, name=None, at=None, target=None):
-    """RunError where `explain` would raise one, whether or not the run is trained yet."""
-    explain_model(run, unflatten(run.prepared[2].theta, run.shapes), "", tokens, name, at, target, 80, False)
-
-
-def explain_model(run, params, title, tokens, name, at, target, width, color):
-    """`explain` for any parameters of the run's model."""
-    ids = read_tokens(run, tokens)
+    ids = read_tokens(model, tokens)
     targets = np.full(len(ids), -1)
     if target is not None:
-        targets[-1:] = read_tokens(run, target, 1, "--target: ")
-    cache = forward(params, ids[None], targets[None], run.config.model.use_residual)
-    x = Entries(params, cache, *(backward(params, cache) if target is not None else ()))
+        targets[-1:] = read_tokens(model, target, 1, "--target: ")
+    cache = model.forward(ids[None], targets[None])
+    x = Entries(model.params, cache, *(backward(model.params, cache) if target is not None else ()))
     page = Page(width, color)
     page.prose(
-        f"{title} reads {' '.join(run.vocabulary[i] for i in ids)} "
+        f"{model.name} at step {model.step:,} reads {' '.join(model.vocabulary[i] for i in ids)} "
         "(indices count from 0; a product with a factor 0 is left out of its sum)"
     )
     if name is not None:
-        explain_entry(page, x, name, read_index(x, name, at), run.vocabulary)
+        explain_entry(page, x, name, read_index(x, name, at), model.vocabulary)
     elif at is not None:
         raise RunError("--at needs --name: the array that it is an index of")
     else:
-        explain_forward(page, x, run.vocabulary)
+        explain_forward(page, x, model.vocabulary)
     return page.text()
 
 
@@ -129,10 +118,10 @@ def usual_index(x, name):
     return (*[0] * (x.arrays[name].ndim - 2), x.T - 1, last)
 
 
-def read_tokens(run, text, longest=None, option="--explain: "):
+def read_tokens(model, text, longest=None, option="--explain: "):
     """The ids of a text's tokens; RunError where they do not fit the model."""
     try:
-        return parse_tokens(text, run.vocabulary, longest or run.config.model.block_size)
+        return parse_tokens(text, model.vocabulary, longest or model.config.model.block_size)
     except ValueError as error:
         raise RunError(f"{option}{error}") from error
 
@@ -215,18 +204,18 @@ class Debugger(pdb.Pdb):
             self.set_continue()
 
 
-def stop_in_debugger(run, step, tokens, name):
+def stop_in_debugger(model, tokens, name):
     """Run the forward pass of an input and stop in pdb on the line that computes an activation.
 
     There the arrays are in scope under their names, or as `cache.name`. Raises RunError where the model
     has no such step, token or name, and if the engine is compiled: NUMBA_DISABLE_JIT=1 leaves it Python.
     """
-    params, ids = run.params(step), read_tokens(run, tokens)
+    params, ids = model.params, read_tokens(model, tokens)
     check_name(name, ACTIVATION_NAMES)
     if not inspect.isfunction(forward_pass):
         raise RunError("a debugger sees no compiled code: set NUMBA_DISABLE_JIT=1 before Python starts")
     tokens = ids[None]
-    cache = empty_cache(params, tokens, np.full(tokens.shape, -1), run.config.model.use_residual)
+    cache = empty_cache(params, tokens, np.full(tokens.shape, -1), model.use_residual)
     file, line = where(name)
     debugger = Debugger()
     debugger.set_break(str(PACKAGE.parent / file), line, temporary=True)

@@ -29,7 +29,7 @@ class Sums(NamedTuple):
 
 
 def half_sums(grid, length, suffix):
-    """The Sums of all contexts of `length` tokens that end in the ids `suffix`; grid: from `Run.grid`."""
+    """The Sums of all contexts of `length` tokens that end in the ids `suffix`; grid: from `Model.grid`."""
     V, _, _, D = grid.q.shape
     known = length - len(suffix)
     older = older_positions(V, known)

@@ -22,7 +22,7 @@ from math import inf
 
 import numpy as np
 
-from scratchformer.run.folder import RunError
+from scratchformer.system.errors import RunError
 from scratchformer.tools.prove.margins import exact_margins, fast_margins, half_sums, older_positions
 from scratchformer.tools.prove.rule_table import RuleTable
 from scratchformer.tools.prove.verdict import LISTED, Failure, Proof, Verdict
@@ -31,7 +31,7 @@ TABLE = 40_000_000                      # entries of the largest array
 CHUNK = 1 << 18                         # contexts a thread judges at a time
 
 
-def prove(run, step, limit_seconds=600, progress=None):
+def prove(model, limit_seconds=600, progress=None):
     """Judge a saved step's model after every context of 1 to block_size tokens -> Proof.
 
     progress: called with a text now and then
@@ -39,8 +39,8 @@ def prove(run, step, limit_seconds=600, progress=None):
     Raises RunError where it would take longer than `limit_seconds`, as soon as that shows.
     """
     start = time.perf_counter()
-    walk = Walk(run, step, progress or (lambda text: None))
-    V, T = len(run.vocabulary), run.config.model.block_size
+    walk = Walk(model, progress or (lambda text: None))
+    V, T = len(model.vocabulary), model.config.model.block_size
     for length in range(1, T + 1):
         began, before = time.perf_counter(), walk.count()
         walk.judge_length(length)
@@ -55,7 +55,7 @@ def prove(run, step, limit_seconds=600, progress=None):
     producible, others = (
         replace(verdict, failures=walk.list_failures(flag)) for flag, verdict in walk.verdicts.items()
     )
-    return Proof(run.config.name, step, T, time.perf_counter() - start, producible, producible + others)
+    return Proof(model.name, model.step, T, time.perf_counter() - start, producible, producible + others)
 
 
 def duration(seconds):
@@ -69,12 +69,12 @@ def duration(seconds):
 class Walk:
     """The walk over all contexts, and what it found."""
 
-    def __init__(self, run, step, progress):
+    def __init__(self, model, progress):
         self.progress = progress
-        self.params, self.use_residual = run.params(step), run.config.model.use_residual
-        self.grid = run.grid(step)
-        self.vocabulary = run.data.vocabulary
-        self.table = RuleTable(run.rule, self.vocabulary)
+        self.params, self.use_residual = model.params, model.use_residual
+        self.grid = model.grid
+        self.vocabulary = model.data.vocabulary
+        self.table = RuleTable(model.rule, self.vocabulary)
         self.verdicts = {True: Verdict(), False: Verdict()}     # of producible contexts, of others
         self.wrong = {True: [], False: []}                      # (ids, answers) of the contexts that failed
         progress("compiling; the machine code is kept for next time")

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from scratchformer.run.folder import RunError
+from scratchformer.system.errors import RunError
 
 MOST = np.iinfo(np.uint16).max          # answers that a table can number
 

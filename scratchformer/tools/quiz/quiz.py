@@ -13,7 +13,8 @@ from scratchformer.system.errors import nearest
 from scratchformer.engine.plain import plain_functions
 from scratchformer.tools.quiz.errors import QUIZZES
 from scratchformer.tools.quiz.trial import LAYERS, compare
-from scratchformer.run.folder import RunError, write_atomically
+from scratchformer.system.errors import RunError
+from scratchformer.system.files import write_atomically
 
 
 def quiz(name, folder="quiz", hint=False):

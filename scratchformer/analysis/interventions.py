@@ -26,10 +26,9 @@ from scratchformer.engine.model import empty_cache
 from scratchformer.engine.names import ACTIVATION_NAMES, TABLE
 from scratchformer.engine.plain import forward_with
 from scratchformer.run.data import parse_tokens
-from scratchformer.run.folder import RunError
 from scratchformer.run.judge import count_wrong
 from scratchformer.run.rules import is_even, is_number, is_odd
-from scratchformer.system.errors import close, nearest
+from scratchformer.system.errors import RunError, close, nearest
 
 ROUTES = {                              # name: (where it ends, what is added to it there, where it starts)
     "skip_attention": ("resid_mid", "attn_out", "embed"),
@@ -64,7 +63,7 @@ class Ablation(NamedTuple):
     log_prob: float                     # mean change of log P(a token that is allowed), in nats
 
 
-def parse_intervention(text, run):
+def parse_intervention(text, model):
     """The Intervention that a text asks for. Raises RunError, one line, for any other text."""
     match = re.fullmatch(r"\s*(\w+)\s*(?:\[(.*)\])?\s*(?:=([^\]]*))?", text)
     if match is None:
@@ -72,24 +71,24 @@ def parse_intervention(text, run):
     name, where, value = match.groups()
     if name not in NAMES:
         raise RunError(f"intervention {text!r}: unknown name {name!r}{nearest(name, NAMES)}")
-    if name in ROUTES and not run.config.model.use_residual:
+    if name in ROUTES and not model.config.model.use_residual:
         raise RunError(f"intervention {text!r}: this model has no residual connections, so no {name}")
     try:
-        value = parse_value(value, run)
-        where, key = parse_where(name, where, run)
+        value = parse_value(value, model)
+        where, key = parse_where(name, where, model)
     except ValueError as error:
         raise RunError(f"intervention {text!r}: {error}") from error
     return Intervention(text.strip(), name, where, key, value)
 
 
-def parse_value(text, run):
+def parse_value(text, model):
     """"0", "mean", or the ids of a sequence: (T,). Raises ValueError for any other text."""
     text = "0" if text is None else text.strip()
     if text in ("0", "mean"):
         return text
-    T = run.config.model.block_size
+    T = model.config.model.block_size
     try:
-        tokens = parse_tokens(text, run.data.vocabulary, T)
+        tokens = parse_tokens(text, model.data.vocabulary, T)
     except ValueError as error:
         raise ValueError(f"the value must be 0, mean or a sequence of {T} tokens: {error}") from error
     if len(tokens) < T:
@@ -97,12 +96,12 @@ def parse_value(text, run):
     return tokens
 
 
-def parse_where(name, text, run):
+def parse_where(name, text, model):
     """(place, place of the key or None) of a name. Raises ValueError if the text says no such thing."""
     pairs = TABLE[name].dims == "B H T T" if name in TABLE else False
     if text is None:
         text = "* -> *" if pairs else "*"
-    places = [parse_place(word.strip(), run) for word in (text.split("->") if "->" in text else [text])]
+    places = [parse_place(word.strip(), model) for word in (text.split("->") if "->" in text else [text])]
     if pairs != (len(places) == 2):
         raise ValueError(f"{name} has places like {'[even -> odd], query -> key' if pairs else '[even]'}")
     if name == "pos_embed" and not all((place == place[0]).all() for place in places):
@@ -110,12 +109,12 @@ def parse_where(name, text, run):
     return places[0], places[1] if pairs else None
 
 
-def parse_place(word, run):
+def parse_place(word, model):
     """The place that a word names: (V, T) bool. Raises ValueError for any other word."""
-    vocabulary, T = run.data.vocabulary, run.config.model.block_size
+    vocabulary, T = model.data.vocabulary, model.config.model.block_size
     place = np.zeros((len(vocabulary), T), bool)
-    if word in run.vocabulary:
-        place[run.vocabulary.index(word)] = True
+    if word in model.vocabulary:
+        place[model.vocabulary.index(word)] = True
     elif word in FAMILIES:
         place[[FAMILIES[word](token) for token in vocabulary]] = True
     elif word in (positions := [f"p{t}" for t in range(T)]):
@@ -125,7 +124,7 @@ def parse_place(word, run):
     else:
         raise ValueError(
             f"unknown place {word!r}; a place is a token, {', '.join(FAMILIES)}, p0 to p{T - 1} or *"
-            f"{close(word, [*run.vocabulary, *FAMILIES, *positions])}"
+            f"{close(word, [*model.vocabulary, *FAMILIES, *positions])}"
         )
     return place
 
@@ -159,21 +158,21 @@ def lens(params, stream):
     return cache.logits, cache.probs
 
 
-def ablate(run, step, interventions, windows=None):
+def ablate(model, interventions, windows=None):
     """The Ablation of a saved step's model by Interventions, all at once, on the judge's held-out windows.
 
     windows: on how many of them; None for all. The mean is that of the same windows.
     """
-    tokens = run.judge.held_out_windows[:windows, :-1].copy()
-    allowed = run.judge.allowed[:windows]
-    before = run.forward(step, tokens)
-    edits = [(one.name, selected(one, tokens), replacement(one, run, step, before)) for one in interventions]
-    after = forward_edited(run.params(step), tokens, edits, run.config.model.use_residual)
+    tokens = model.run.judge.held_out_windows[:windows, :-1].copy()
+    allowed = model.run.judge.allowed[:windows]
+    before = model.forward(tokens)
+    edits = [(one.name, selected(one, tokens), replacement(one, model, before)) for one in interventions]
+    after = forward_edited(model.params, tokens, edits, model.use_residual)
     chosen = allowed.any(axis=-1)
     moved = answer_log_probs(after.probs, allowed) - answer_log_probs(before.probs, allowed)
     wrong, constrained = count_wrong(before.logits, allowed)
     return Ablation(
-        run.config.name, step, interventions, [touched(one, tokens) for one in interventions],
+        model.name, model.step, interventions, [touched(one, tokens) for one in interventions],
         len(tokens), constrained, wrong, count_wrong(after.logits, allowed)[0],
         int((before.logits.argmax(axis=-1) != after.logits.argmax(axis=-1))[chosen].sum()),
         float(moved.mean()) if moved.size else 0.0,
@@ -200,10 +199,10 @@ def dims(name):
     return TABLE[ROUTES[name][2] if name in ROUTES else name].dims
 
 
-def replacement(one, run, step, cache):
+def replacement(one, model, cache):
     """What an Intervention puts in: 0 or an array that broadcasts to its activation."""
     if isinstance(one.value, np.ndarray):
-        cache = run.forward(step, one.value[None])
+        cache = model.forward(one.value[None])
     elif one.value == "0":
         return 0.0
     array = getattr(cache, ROUTES[one.name][2] if one.name in ROUTES else one.name)
@@ -220,9 +219,9 @@ def touched(one, tokens):
     return int(mask.sum()), mask.size
 
 
-def numbers_a_window(run):
+def numbers_a_window(model):
     """How many numbers the model computes for one window: what a forward pass costs as plain Python."""
-    cache = run.forward(run.steps[0], np.zeros((1, run.config.model.block_size), np.int64))
+    cache = model.forward(np.zeros((1, model.config.model.block_size), np.int64))
     return sum(getattr(cache, name).size for name in ACTIVATION_NAMES)
 
 

@@ -1,0 +1,111 @@
+"""A run: its files, the data that it is trained and judged on, its model at each saved step."""
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+
+from scratchformer.engine.model import unflatten
+from scratchformer.run.config import load_config
+from scratchformer.run.data import parse_tokens
+from scratchformer.run.demos import COUNT, choose_demos
+from scratchformer.run.folder import RunFiles
+from scratchformer.run.judge import HeldOut
+from scratchformer.run.model import Model
+from scratchformer.run.own_rule import find_rule
+from scratchformer.run.train import prepare
+from scratchformer.system.errors import RunError
+
+
+class Run:
+    """One training of one config, in one folder.
+
+    files: RunFiles; rule: the rule as a function of the history
+
+    Raises RunError where files are missing, damaged or of another model.
+    """
+
+    def __init__(self, folder, config):
+        self.files = RunFiles(folder, config)
+        self.config = config
+        self.rule = find_rule(config.data)
+
+    @classmethod
+    def open(cls, folder):
+        """The run whose files lie in `folder`."""
+        path = Path(folder) / "config.toml"
+        if not path.is_file():
+            raise RunError(f"no run in {folder}: {path} is missing")
+        config = dataclasses.replace(load_config(str(path)), name=Path(folder).resolve().name)
+        run = cls(folder, config)
+        if not run.steps:
+            raise RunError(f"no run in {folder}: no snapshot in {run.files.checkpoints}")
+        return run
+
+    @property
+    def folder(self):
+        return self.files.folder
+
+    @property
+    def steps(self):
+        """Steps of which there is a snapshot, ascending."""
+        return self.files.steps
+
+    @property
+    def history(self):
+        """The evaluations as arrays by column name."""
+        return self.files.history
+
+    def at(self, step):
+        """The Model at a saved step; RunError where there is none, or its snapshot is damaged."""
+        return Model(self, step, self.files.params(step))
+
+    @property
+    def last(self):
+        """The Model at the last saved step."""
+        return self.at(self.steps[-1])
+
+    @property
+    def untrained(self):
+        """The Model at step 0, drawn from the seed whether or not it is saved."""
+        return Model(self, 0, unflatten(self.prepared[2].theta, self.files.shapes))
+
+    @cached_property
+    def prepared(self):
+        """(Data, Judge, State at step 0), drawn again from the seed."""
+        return prepare(self.config)
+
+    @property
+    def data(self):
+        """The Data the run is trained and judged on, drawn again from the seed."""
+        return self.prepared[0]
+
+    @property
+    def judge(self):
+        """The Judge of the run's evaluations."""
+        return self.prepared[1]
+
+    @cached_property
+    def vocabulary(self):
+        """Tokens as text, in id order."""
+        return tuple(map(str, self.data.vocabulary))
+
+    @cached_property
+    def held_out(self):
+        """All held-out windows, and what the rule allows there: HeldOut."""
+        return HeldOut.of(self.rule, self.data)
+
+    @cached_property
+    def demos(self):
+        """The sequences that figures follow: list of (T,) token ids."""
+        return choose_demos(self.rule, self.data.vocabulary, self.held_out)
+
+    def follow(self, sequence):
+        """Make a sequence, tokens with spaces between them, the first of `demos`.
+
+        Raises RunError for unknown tokens, none, or more than the window holds.
+        """
+        try:
+            tokens = parse_tokens(sequence, self.data.vocabulary, self.config.model.block_size)
+        except ValueError as error:
+            raise RunError(f"--sequence: {error}") from error
+        self.demos = [tokens, *self.demos][:COUNT]
