@@ -8,13 +8,15 @@ either side of its kink: where a central difference steps over a kink the entry 
 error and counted. An error is absolute, and relative to the gradient where that exceeds 1.
 """
 
+import cmath
 from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.model import backward
+from scratchformer.engine.model import backward, empty_cache, forward
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, Params
-from scratchformer.engine.plain import forward_with
+from scratchformer.engine.plain import plain_functions
+from scratchformer.engine.steps import run_forward
 
 CENTRAL_STEP, CENTRAL_TOLERANCE = 1e-5, 1e-8
 COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-12
@@ -43,50 +45,65 @@ def gradcheck(params, tokens, targets, use_residual=True, backward=backward, pro
     params: Params in float64; tokens, targets: (B, T) ids;
     backward(params, cache) -> (Params, Cache) of gradients, by default the engine's own
     """
-    tokens, targets = np.ascontiguousarray(tokens), np.ascontiguousarray(targets)
-    cache = forward_with(lambda name, array: None, params, tokens, targets, use_residual)
+    cache = forward(params, tokens, targets, use_residual)
     dparams, dcache = backward(params, cache)
-    complex_params = Params(*(array.astype(complex) for array in params))
-
-    def nudged(name, index, step):
-        """The cache when `step` is added to one entry of one quantity."""
-        inputs = complex_params if isinstance(step, complex) else params
-        if name in PARAMETER_NAMES:
-            array = getattr(inputs, name).copy()
-            array[index] += step
-            inputs = inputs._replace(**{name: array})
-
-        def edit(computed, array):
-            if computed == name:
-                array[index] += step
-
-        return forward_with(edit, inputs, tokens, targets, use_residual)
-
+    real = Nudge(params, cache)
+    analytic = Nudge(
+        Params(*(array.astype(complex) for array in params)), cache,
+        plain_functions(exp=cmath.exp, log=cmath.log),
+    )
     checks = []
     for name in PARAMETER_NAMES + ACTIVATION_NAMES:
         progress(name)
         gradient = getattr(dparams if name in PARAMETER_NAMES else dcache, name)
         values = getattr(params if name in PARAMETER_NAMES else cache, name)
+        real.choose(name)
+        analytic.choose(name)
         check = Check(name, gradient.size, 0, 0.0, 0.0, (), 0.0, 0.0)
         for index in np.ndindex(gradient.shape):
-            exact = nudged(name, index, COMPLEX_STEP * 1j).loss.imag / COMPLEX_STEP
+            exact = analytic.loss(index, COMPLEX_STEP * 1j)[0].imag / COMPLEX_STEP
             # a probability may be tiny, and the loss takes its log: step in proportion
             h = CENTRAL_STEP * values[index] if name == "probs" else CENTRAL_STEP
-            above, below = nudged(name, index, h), nudged(name, index, -h)
-            central = (above.loss - below.loss) / (2 * h)
+            (above, open_above), (below, open_below) = real.loss(index, h), real.loss(index, -h)
             error = distance(gradient[index], exact)
             if not error <= check.complex_error or not check.worst:
                 check = check._replace(
                     complex_error=error, worst=index, gradient=float(gradient[index]), numeric=float(exact)
                 )
-            if ((above.ffn_pre > 0) != (below.ffn_pre > 0)).any():
+            if (open_above != open_below).any():
                 check = check._replace(kinks=check.kinks + 1)
             else:
-                check = check._replace(
-                    central_error=max(check.central_error, distance(gradient[index], central))
-                )
+                central = distance(gradient[index], (above - below) / (2 * h))
+                check = check._replace(central_error=max(check.central_error, central))
         checks.append(check)
     return checks
+
+
+class Nudge:
+    """A forward pass in which one entry of one quantity is something else.
+
+    functions: what to run in place of the compiled ones, by name
+    """
+
+    def __init__(self, params, cache, functions=None):
+        self.params = Params(*(array.copy() for array in params))
+        self.cache = empty_cache(params, cache.tokens, cache.targets, cache.use_residual)
+        self.functions = functions
+
+    def choose(self, name):
+        """Make a parameter or activation the quantity to nudge; all others are what they are without."""
+        run_forward(self.params, self.cache, functions=self.functions)
+        self.array = getattr(self.params if name in PARAMETER_NAMES else self.cache, name)
+        self.after = name if name in ACTIVATION_NAMES else None
+
+    def loss(self, index, step):
+        """(loss, which hidden units are open) when `step` is added to one entry."""
+        before = self.array[index]
+        self.array[index] = before + step
+        run_forward(self.params, self.cache, after=self.after, functions=self.functions)
+        found = self.cache.loss[()], self.cache.ffn_pre.real > 0
+        self.array[index] = before
+        return found
 
 
 def distance(gradient, numeric):
@@ -95,7 +112,7 @@ def distance(gradient, numeric):
     return float(error) if np.isfinite(error) else np.inf
 
 
-def report(checks):
+def gradcheck_report(checks):
     """The checks as a table, then one line of verdict."""
     lines = [f"{'name':<13}{'entries':>8}{'kinks':>7}{'central':>11}{'complex':>11}  worst entry"]
     for check in checks:

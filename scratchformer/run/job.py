@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run import train as training
 from scratchformer.run.config import config_names
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
@@ -78,6 +79,7 @@ def train_from(run, state):
         state = untrained._replace(rng=copy.deepcopy(untrained.rng))
     first = state.step
     progress.show("compiling the model; the machine code is kept for next time", force=True)
+    compile_engine(run.config.training.dtype)
     for state in training.train(run.config, data, judge, state, run.files.save):
         _, train_loss, _, rule_error, _ = state.history[-1]
         rate = (state.step - first) / (time.perf_counter() - start)
