@@ -120,7 +120,7 @@ def test_values(tiny_run):
     cache = tiny_run.at(20).forward(tokens)
 
     def put_in(text):
-        return replacement(parse_intervention(text, tiny_run), tiny_run, 20, cache)
+        return replacement(parse_intervention(text, tiny_run), tiny_run.at(20), cache)
 
     assert put_in("v") == put_in("v=0") == 0
     np.testing.assert_allclose(put_in("v=mean")[0], sum(cache.v) / 6, atol=1e-12)
@@ -286,7 +286,8 @@ def test_report_where_no_position_is_constrained(tmp_path):
 
 
 def test_two_heads_are_overwritten_alike():
-    params = make_params(ModelConfig(n_embd=3, num_heads=2, head_size=2, block_size=4), 4, np.random.default_rng(0))
+    model = ModelConfig(n_embd=3, num_heads=2, head_size=2, block_size=4)
+    params = make_params(model, 4, np.random.default_rng(0))
     where = np.zeros((1, 1, 4, 1), bool)
     where[0, 0, 2] = True
     cache = forward_edited(params, np.array([[0, 1, 2, 3]]), [("v", where, 9.0)])

@@ -80,8 +80,8 @@ def test_starting_anew_clears_the_older_run(tmp_path):
     run = train_run(tmp_path / "run")
     (run.files.checkpoints / ".step_000005.npy.1.tmp").write_bytes(b"left by a killed process")
     fresh = Run(run.folder, run.config)
-    fresh.start()
-    assert fresh.steps == [] and list(fresh.checkpoints.iterdir()) == []
+    fresh.files.start()
+    assert fresh.steps == [] and list(fresh.files.checkpoints.iterdir()) == []
 
 
 def test_history_matches_the_columns(tiny_run):

@@ -73,7 +73,8 @@ def test_a_seed_comes_to_the_same_as_a_run_of_it(config, tmp_path):
     run = Run.open(tmp_path / "plus_last_even")
     np.testing.assert_array_equal(result.theta, np.load(run.files.snapshot_path(20)))
     np.testing.assert_array_equal(result.history, np.array(run.files.load_state().history))
-    assert (result.wrong, result.constrained, result.loss) == run.at(20).count_wrong()
+    assert (result.wrong, result.constrained) == run.last.count_wrong()
+    assert result.loss == run.last.held_out.loss
 
 
 def test_table_and_resume(config, tmp_path, monkeypatch):
