@@ -41,7 +41,7 @@ def main():
     """Train, draw, fill in."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / CONFIG, load_config(CONFIG))
-        job.train(run)
+        job.train_run(run)
         draw_stills(run, Path(folder))
         draw_moving(run, Path(folder))
         values = numbers(run.last)
