@@ -18,8 +18,8 @@ REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO), str(REPO / "docs")]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too small to share out
 
-from PIL import Image  # noqa: E402
 import tables  # noqa: E402
+from PIL import Image  # noqa: E402
 from walkthrough_numbers import numbers  # noqa: E402
 
 from scratchformer.figures.catalogue import figure_names  # noqa: E402
@@ -42,7 +42,7 @@ def main():
     """Train, draw, fill in."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / CONFIG, load_config(CONFIG))
-        job.train(run)
+        job.train_run(run)
         draw_stills(run, Path(folder))
         draw_moving(run, Path(folder))
         values = numbers(run.last)

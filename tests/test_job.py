@@ -4,17 +4,17 @@ import numpy as np
 from conftest import SHORT, run_cli
 
 from scratchformer.run.config import load_config
-from scratchformer.run.job import train
+from scratchformer.run.job import train_run
 from scratchformer.run.run import Run
 
 
 def test_training_a_run_again_gives_the_same(tmp_path):
     run = Run(tmp_path / "run", load_config("plus_last_even", SHORT))
-    assert train(run) > 0
+    assert train_run(run) > 0
     first, history = run.at(4).params, run.history
     held_out = run.at(4).count_wrong()
-    assert train(run) is None
-    assert train(run, retrain=True) > 0
+    assert train_run(run) is None
+    assert train_run(run, retrain=True) > 0
     for one, other in zip(first, run.at(4).params, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(history["train_loss"], run.history["train_loss"])

@@ -15,6 +15,7 @@ from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli
 from matplotlib.figure import Figure
 
 from scratchformer.engine.model import forward
+from scratchformer.engine.warm import compile_engine
 from scratchformer.figures.seeds import atlas, curves
 from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
 from scratchformer.figures.seeds.groups import align, distance, find_groups, interchangeable, whiten
@@ -25,8 +26,8 @@ from scratchformer.run.run import Run
 from scratchformer.run.train import HISTORY_COLUMNS, prepare
 from scratchformer.system.errors import RunError
 from scratchformer.tools.seeds import sweep as sweep_module
-from scratchformer.tools.seeds.report import COLUMNS, compare, report
-from scratchformer.tools.seeds.sweep import Result, Sweep, compile_all, load_result, sweep, train_seed
+from scratchformer.tools.seeds.report import COLUMNS, comparison, sweep_report
+from scratchformer.tools.seeds.sweep import Result, Sweep, load_result, sweep, train_seed
 
 CLASSES = [np.array([0, 2, 4, 6, 8, 10]), np.array([1, 3, 5, 7, 9]), np.array([11])]
 
@@ -118,7 +119,7 @@ def test_a_seed_that_fails_does_not_end_the_others(config, tmp_path, monkeypatch
     done = sweep(config, [1, 2, 3], tmp_path)
     assert [bool(result.note) for result in done.results] == [False, True, False]
     assert table(tmp_path)[2]["note"] == "MemoryError: no room for seed 2"
-    assert "seed 2: not learned: MemoryError" in report(done) and report(done).endswith(
+    assert "seed 2: not learned: MemoryError" in sweep_report(done) and sweep_report(done).endswith(
         "0 of 3 seeds learned the rule"
     )
     monkeypatch.undo()
@@ -178,7 +179,7 @@ def test_a_process_with_a_second_thread_is_not_forked(config, tmp_path):
 
 def test_workers_on_a_dask_cluster(config, tmp_path):
     distributed = pytest.importorskip("distributed")
-    compile_all(config)
+    compile_engine(config.training.dtype)
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
@@ -233,10 +234,10 @@ def test_settled_step_is_the_first_from_which_it_stays():
 def test_report_and_comparison(config, tmp_path):
     one = Sweep(config, tmp_path, [made(0, [0.5, 0.0]), made(1, [0.5, 0.5], wrong=50)])
     other = Sweep(dataclasses.replace(config, name="other"), tmp_path, [made(0, [], note="diverged")])
-    lines = report(one).splitlines()
+    lines = sweep_report(one).splitlines()
     assert lines[1].split()[-2:] == ["25.00%", "50.00%"] and lines[3].split()[-2:] == ["10", "10"]
     assert lines[-1] == "1 of 2 seeds learned the rule" and "seed 1: not learned: rule error 50.0%" in lines
-    rows = compare(one, other).splitlines()
+    rows = comparison(one, other).splitlines()
     assert rows[0].split() == ["plus_last_even", "other"]
     assert rows[1].split() == "learned 1 of 2 0 of 1".split()
     assert rows[2].split()[-2:] == ["25.00%", "–"]

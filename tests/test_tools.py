@@ -9,7 +9,7 @@ from scratchformer.engine.names import ACTIVATION_NAMES
 from scratchformer.run.run import Run
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
-from scratchformer.tools.prove.verdict import report
+from scratchformer.tools.prove.verdict import prove_report
 
 SMALL = [f"--set={entry}" for entry in (*SHORT, "model.block_size=4")]
 
@@ -47,7 +47,7 @@ def test_proof(out):
     run = Run.open(out / "plus_last_even")
     proof = prove(run.at(4))
     assert done.returncode == proof.exit_code == 1
-    assert done.stdout.startswith(report(proof).split("\n")[0])
+    assert done.stdout.startswith(prove_report(proof).split("\n")[0])
     (path,) = run.folder.glob("failures_step_*.tsv")
     assert path.name == "failures_step_000004.tsv" and str(path) in done.stdout
 

@@ -37,6 +37,10 @@ class RunFiles:
         path = self.folder / "config.toml"
         return path.is_file() and path.read_bytes() == to_toml(config).encode()
 
+    def can_resume(self):
+        """Whether the folder holds a state of exactly this config to resume from."""
+        return self.holds(self.config) and (self.checkpoints / "state.npz").is_file()
+
     def forget(self):
         """Drop what was read from the folder: it is about to change."""
         for name in ("steps", "history"):
@@ -114,8 +118,8 @@ class RunFiles:
         """The saved steps in one clause."""
         gaps = set(np.diff(self.steps).tolist())
         if len(self.steps) > 3 and len(gaps) == 1:
-            return f"saved are {self.steps[0]} to {self.steps[-1]}, every {gaps.pop()}"
-        return f"saved are {', '.join(map(str, self.steps))}"
+            return f"snapshots exist every {gaps.pop()} steps, {self.steps[0]} to {self.steps[-1]}"
+        return f"snapshots exist of the steps {', '.join(map(str, self.steps))}"
 
     @property
     def shapes(self):

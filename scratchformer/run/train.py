@@ -9,6 +9,7 @@ from scratchformer.engine.model import empty_cache, parameter_shapes, unflatten
 from scratchformer.engine.training import train_steps
 from scratchformer.run.data import make_data
 from scratchformer.run.judge import Judge
+from scratchformer.run.memory import check_memory
 from scratchformer.system.errors import Diverged
 
 
@@ -28,7 +29,11 @@ HISTORY_COLUMNS = ("step", "train_loss", "held_out_loss", "rule_error", "generat
 
 
 def prepare(config):
-    """(data, judge, state at step 0) of a config: all from one generator seeded with its seed."""
+    """(data, judge, state at step 0) of a config: all from one generator seeded with its seed.
+
+    Raises ConfigError if the config is too large for this machine's memory.
+    """
+    check_memory(config)
     rng = np.random.default_rng(config.training.seed)
     data = make_data(config, rng)
     judge = Judge(config, data, rng)

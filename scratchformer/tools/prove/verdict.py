@@ -54,7 +54,7 @@ class Proof(NamedTuple):
         return 1 if self.producible.wrong else 0
 
 
-def report(proof):
+def prove_report(proof):
     """The outcome as text, at most 80 columns wide."""
     lines = textwrap.wrap(
         f"{proof.name} at step {proof.step:,}: every context of 1 to {proof.block_size} tokens "

@@ -24,6 +24,7 @@ from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import to_toml
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import LEARNED, count_wrong
+from scratchformer.run.memory import check_memory
 from scratchformer.run.train import HISTORY_COLUMNS, prepare, train
 from scratchformer.system.errors import Diverged, RunError
 from scratchformer.system.files import write_atomically
@@ -86,9 +87,11 @@ def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
 
     executor: a concurrent.futures.Executor; without one, a process a core of this machine. A seed
     that fails is a row with its reason. If interrupted, what was finished is kept.
-    Raises RunError where the seeds are not different whole numbers from 0 on.
+    Raises RunError where the seeds are not different whole numbers from 0 on, ConfigError where the config
+    is too large for this machine's memory.
     """
     seeds, folder = check_seeds(seeds), Path(folder)
+    check_memory(config)
     (folder / "results").mkdir(parents=True, exist_ok=True)
     found = {seed: load_result(folder, config, seed) for seed in seeds}
     results = {seed: result for seed, result in found.items() if result}

@@ -1,0 +1,73 @@
+"""What the commands share that work on a trained run."""
+
+from pathlib import Path
+
+from scratchformer.commands.arguments import UsageError
+
+
+def overrides(args):
+    """What --set, --rule and --seed change in a config: `section.key=value` each."""
+    changes = [*args.set]
+    if args.rule is not None:
+        changes.append(f"data.rule={args.rule}")
+    if getattr(args, "seed", None) is not None:
+        changes.append(f"training.seed={args.seed}")
+    return changes
+
+
+def open_run(args):
+    """The Run that the arguments name: the saved one with --visualize, else the one to find or train.
+
+    Raises UsageError, ConfigError or RunError; writes nothing.
+    """
+    if args.visualize and (args.resume or args.retrain):
+        raise UsageError("--visualize does not train: leave out --resume and --retrain")
+    if args.resume and args.retrain:
+        raise UsageError("--resume and --retrain exclude each other")
+    from scratchformer.run.config import load_config
+
+    config = load_config(args.config, overrides(args))
+    from scratchformer.run.job import check_step, find_run
+    from scratchformer.run.run import Run
+
+    folder = Path(args.out) / config.name
+    if args.visualize:
+        run = find_run(config, folder, overrides(args))
+    else:
+        check_step(getattr(args, "step", None), config.training)
+        run = Run(folder, config)
+    if getattr(args, "sequence", None) is not None:
+        run.follow(args.sequence)
+    return run
+
+
+def train_model(args, run):
+    """(the Model to work on, seconds that training took): trained now, or found so with seconds None."""
+    from scratchformer.run.job import train_run
+
+    seconds = None if args.visualize else train_run(run, args.resume, args.retrain)
+    step = getattr(args, "step", None)
+    return run.last if step is None else run.at(step), seconds
+
+
+def plots_folder(args, model):
+    """Where the run's figures go: those of a step asked for into a folder of their own."""
+    return model.run.folder / "plots" / (f"step_{model.step:06d}" if args.step is not None else "")
+
+
+def pick_figures(numbers):
+    """The figures of those numbers or names, all without any; RunError where there is none."""
+    from scratchformer.figures.catalogue import figure_names
+    from scratchformer.system.errors import RunError
+
+    names = figure_names()
+    if not numbers:
+        return names
+    main = {str(int(name[:2])): name for name in names if "/" not in name}
+    known = main | {name: name for name in names}
+    picked = [known.get(n.lstrip("0") if n.isdecimal() else n) for n in numbers]
+    if None in picked:
+        unknown = numbers[picked.index(None)]
+        more = ", ".join(name for name in names if "/" in name)
+        raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
+    return list(dict.fromkeys(picked))
