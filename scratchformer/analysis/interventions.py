@@ -62,6 +62,9 @@ class Ablation(NamedTuple):
     changed: int                        # at how many constrained positions the likeliest token is another
     log_prob: float                     # mean change of log P(a token that is allowed), in nats
 
+    def __repr__(self):
+        return ablation_report(self)
+
 
 def parse_intervention(text, model):
     """The Intervention that a text asks for. Raises RunError, one line, for any other text."""
@@ -231,7 +234,7 @@ def answer_log_probs(probs, allowed):
     return np.log(np.maximum(right, TINY))
 
 
-def report(result):
+def ablation_report(result):
     """An Ablation as text for a terminal."""
     lines = [f"{result.name} at step {result.step:,} on {result.windows:,} held-out windows, with"]
     for one, (count, total) in zip(result.interventions, result.touched, strict=True):

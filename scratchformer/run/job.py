@@ -24,7 +24,15 @@ def find_run(config, folder, overridden):
     remove_leftovers(run.folder)
     if overridden and not run.files.holds(config):
         raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
+    note_engine(run)
     return run
+
+
+def note_engine(run):
+    """Say it, on stderr, where the weights of a run come from another engine than the one that is now."""
+    if run.files.engine_changed():
+        print(f"the engine has changed since {run.folder} was trained: its weights are the old ones, "
+              "what they compute is the new one's; --retrain trains again", file=sys.stderr)
 
 
 def check_step(step, settings):
@@ -48,6 +56,7 @@ def train_run(run, resume=False, retrain=False):
     remove_leftovers(run.folder)
     state = find_state(run, resume, retrain)
     if state and state.step == run.config.training.steps:
+        note_engine(run)
         return None
     run.prepared                        # ConfigError if it is too large, before a file is written
     with locked(run.folder):
@@ -69,6 +78,10 @@ def find_state(run, resume, retrain):
     state = run.files.load_state() if resumable and not retrain else None
     if state and not run.files.snapshot_path(state.step).is_file():
         raise RunError(f"{run.files.snapshot_path(state.step)} is missing; --retrain trains again")
+    if resume and run.files.engine_changed():
+        raise RunError(
+            f"--resume: the engine has changed since {run.folder} was begun; --retrain trains again"
+        )
     return state
 
 
