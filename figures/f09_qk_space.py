@@ -6,14 +6,7 @@ from scratchformer.figures.insets import border, enlarge
 from scratchformer.figures.labels import at_position
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.qk import (
-    attention_shares,
-    describe_shares,
-    evenly,
-    head_shown,
-    label_pairs,
-    legend,
-    mark_origin,
-    qk_plane,
+    attention_shares, describe_shares, evenly, head_shown, label_pairs, legend, mark_origin, qk_plane,
 )
 from scratchformer.figures.style import K, Q, panel, set_plane, title
 from scratchformer.figures.words import counted, listed

@@ -7,13 +7,7 @@ from scratchformer.figures.insets import border, enlarge
 from scratchformer.figures.labels import add_labels_beside, at_position
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.qk import (
-    attention_shares,
-    describe_shares,
-    head_shown,
-    label_pairs,
-    legend,
-    mark_origin,
-    qk_plane,
+    attention_shares, describe_shares, head_shown, label_pairs, legend, mark_origin, qk_plane,
 )
 from scratchformer.figures.style import GREY, INK, K, Q, inches, panel, set_plane, title
 from scratchformer.figures.words import code, counted, listed

@@ -9,16 +9,7 @@ from scratchformer.figures.labels import add_labels_beside, at_position
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.sequences import backdrop, common_plane, flat, row_labels, verdicts
 from scratchformer.figures.style import (
-    GREY,
-    INK,
-    family,
-    family_legend,
-    heatmap,
-    panel,
-    position_colors,
-    set_plane,
-    title,
-    token_colors,
+    GREY, INK, family, family_legend, heatmap, panel, position_colors, set_plane, title, token_colors,
 )
 from scratchformer.figures.words import code, counted, listed
 

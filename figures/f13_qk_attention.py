@@ -7,26 +7,8 @@ from scratchformer.figures.labels import add_labels_beside, at_position
 from scratchformer.figures.landscapes import halo_labels
 from scratchformer.figures.qk import evenly
 from scratchformer.figures.sequences import (
-    MARKS,
-    ROWS,
-    TALL,
-    attention_map,
-    backdrop,
-    bar,
-    causal,
-    common_plane,
-    demo_caches,
-    flat,
-    header,
-    largest,
-    legend,
-    marker,
-    rings,
-    row_labels,
-    show_plane,
-    square_map,
-    vector_map,
-    verdicts,
+    MARKS, ROWS, TALL, attention_map, backdrop, bar, causal, common_plane, demo_caches, flat, header, largest,
+    legend, marker, rings, row_labels, show_plane, square_map, vector_map, verdicts,
 )
 from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, panel, title
 from scratchformer.figures.words import counted, sentence

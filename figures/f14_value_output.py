@@ -5,24 +5,8 @@ import numpy as np
 from scratchformer.figures.labels import add_labels_beside, at_position
 from scratchformer.figures.landscapes import halo_labels
 from scratchformer.figures.sequences import (
-    MARKS,
-    ROWS,
-    TALL,
-    attention_map,
-    backdrop,
-    bar,
-    common_plane,
-    demo_caches,
-    flat,
-    header,
-    largest,
-    legend,
-    marker,
-    rings,
-    row_labels,
-    show_plane,
-    vector_map,
-    verdicts,
+    MARKS, ROWS, TALL, attention_map, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend,
+    marker, rings, row_labels, show_plane, vector_map, verdicts,
 )
 from scratchformer.figures.style import INK, PALE, V, panel, title
 from scratchformer.figures.words import counted, sentence

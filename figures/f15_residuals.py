@@ -6,22 +6,8 @@ from matplotlib.lines import Line2D
 from scratchformer.figures.labels import add_labels_beside, at_position
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.sequences import (
-    MARKS,
-    ROWS,
-    TALL,
-    backdrop,
-    bar,
-    common_plane,
-    demo_caches,
-    flat,
-    header,
-    largest,
-    legend,
-    marker,
-    row_labels,
-    show_plane,
-    vector_map,
-    verdicts,
+    MARKS, ROWS, TALL, backdrop, bar, common_plane, demo_caches, flat, header, largest, legend, marker,
+    row_labels, show_plane, vector_map, verdicts,
 )
 from scratchformer.figures.style import FAMILIES, GREY, WRONG, family, panel, title, token_colors
 from scratchformer.figures.words import code, counted, listed

@@ -25,18 +25,7 @@ from scratchformer.figures.encode import GIF_END, choose_palette, gif_frame, gif
 from scratchformer.figures.scenes import STRIP, learning_strip
 from scratchformer.figures.snapshots import take_snapshots
 from scratchformer.figures.style import (
-    CORRECT,
-    GREY,
-    HELD_OUT,
-    INK,
-    PROBABILITY,
-    RC,
-    SIGNED,
-    WRONG,
-    K,
-    Q,
-    V,
-    token_colors,
+    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
 )
 from scratchformer.system import pool
 from scratchformer.system.files import write_atomically

@@ -6,13 +6,7 @@ import numpy as np
 
 from scratchformer.figures.labels import add_labels_beside, sharing
 from scratchformer.figures.style import (
-    FAMILIES,
-    GREY,
-    family,
-    plane_of,
-    position_colors,
-    set_plane,
-    token_colors,
+    FAMILIES, GREY, family, plane_of, position_colors, set_plane, token_colors,
 )
 
 

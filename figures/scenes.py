@@ -14,15 +14,7 @@ from scratchformer.figures.labels import add_labels, label_widths, outline_besid
 from scratchformer.figures.landscapes import HALO
 from scratchformer.figures.planes import close_groups
 from scratchformer.figures.style import (
-    FAMILIES,
-    HELD_OUT,
-    INK,
-    WRONG,
-    family,
-    panel,
-    principal_plane,
-    set_plane,
-    title,
+    FAMILIES, HELD_OUT, INK, WRONG, family, panel, principal_plane, set_plane, title,
 )
 
 STRIP = 1.1                             # height of the learning curve under a film, in inches

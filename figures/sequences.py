@@ -5,17 +5,7 @@ from matplotlib.lines import Line2D
 
 from scratchformer.figures.labels import at_position
 from scratchformer.figures.style import (
-    GREY,
-    INK,
-    PALE,
-    PROBABILITY,
-    SIGNED,
-    inches,
-    panel,
-    plane_of,
-    set_plane,
-    ticks,
-    write_cells,
+    GREY, INK, PALE, PROBABILITY, SIGNED, inches, panel, plane_of, set_plane, ticks, write_cells,
 )
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import lands_right

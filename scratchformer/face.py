@@ -93,7 +93,10 @@ class Model(run_model.Model):
         return engine.backward(self.params, cache)
 
     def figure(self, name: str, sequence: str | None = None, dpi: int = 100) -> Picture:
-        """A figure by name or number, such as "13_qk_attention" or "13"; of a sequence of your own, if given."""
+        """A figure by name or number, such as "13_qk_attention" or "13".
+
+        sequence: tokens to follow in place of the first of `demos`; dpi: pixels an inch
+        """
         import matplotlib
 
         from scratchformer.figures.catalogue import pick_figures

@@ -63,5 +63,7 @@ def test_the_digest_is_that_of_the_maths_alone(monkeypatch):
     source = digest.inspect.getsource
     monkeypatch.setattr(digest.inspect, "getsource", lambda module: "# a comment\n" + source(module))
     assert digest.engine_digest() == before
-    monkeypatch.setattr(digest.inspect, "getsource", lambda m: source(m).replace("ffn_pre[b, t, f], 0", "1, 0"))
+    edited = {"ffn_pre[b, t, f], 0": "ffn_pre[b, t, f], 1"}
+    for old, new in edited.items():
+        monkeypatch.setattr(digest.inspect, "getsource", lambda module: source(module).replace(old, new))
     assert digest.engine_digest() != before

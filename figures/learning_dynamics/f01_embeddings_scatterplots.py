@@ -3,12 +3,7 @@
 import numpy as np
 
 from scratchformer.figures.scenes import (
-    Points,
-    Threads,
-    hold_plane,
-    last_positions,
-    over_training,
-    title_film,
+    Points, Threads, hold_plane, last_positions, over_training, title_film,
 )
 from scratchformer.figures.style import GREY, family_legend, panel, position_colors, token_colors
 

@@ -6,16 +6,7 @@ from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.seeds.groups import THRESHOLD, align
 from scratchformer.figures.style import (
-    FAMILIES,
-    INK,
-    PALE,
-    SHADES,
-    WRONG,
-    family,
-    family_legend,
-    panel,
-    title,
-    token_colors,
+    FAMILIES, INK, PALE, SHADES, WRONG, family, family_legend, panel, title, token_colors,
 )
 from scratchformer.figures.words import counted
 

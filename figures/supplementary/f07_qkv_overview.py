@@ -8,17 +8,7 @@ from scratchformer.figures.planes import label_tokens, position_plane, scatter_t
 from scratchformer.figures.qk import head_shown, label_pairs, mark_origin, pair_plane, qk_plane
 from scratchformer.figures.sequences import flat, legend, marker
 from scratchformer.figures.style import (
-    FAMILIES,
-    INK,
-    K,
-    Q,
-    V,
-    family,
-    panel,
-    plane_of,
-    set_plane,
-    title,
-    token_colors,
+    FAMILIES, INK, K, Q, V, family, panel, plane_of, set_plane, title, token_colors,
 )
 
 SIZE = (10, 11.6)

@@ -9,16 +9,7 @@ from scratchformer.figures.demos import follow_all
 from scratchformer.figures.f15_residuals import ARROWS
 from scratchformer.figures.labels import add_labels, outline
 from scratchformer.figures.sequences import (
-    MARKS,
-    TALL,
-    causal,
-    header,
-    largest,
-    legend,
-    plain,
-    row_labels,
-    square_map,
-    vector_map,
+    MARKS, TALL, causal, header, largest, legend, plain, row_labels, square_map, vector_map,
 )
 from scratchformer.figures.style import INK, PROBABILITY, SIGNED, inches, panel, ticks, title
 from scratchformer.figures.value_strips import ANSWER

@@ -2,6 +2,7 @@
 
     <out>/<config>/config.toml                      the resolved config
     <out>/<config>/engine.txt                       a digest of the maths that trained it
+    <out>/<config>/history.csv                      losses and rule errors, a row an evaluation
     <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
     <out>/<config>/checkpoints/state.npz            what an exact resume needs
     <out>/<config>/plots/                           figures
@@ -73,6 +74,12 @@ class RunFiles:
             rng=json.dumps(state.rng.bit_generator.state), history=np.array(state.history),
         )
         write_atomically(self.checkpoints / "state.npz", buffer.getvalue())
+
+    def write_history(self):
+        """Write the evaluations as a table for other tools."""
+        rows = [",".join(HISTORY_COLUMNS)]
+        rows += [",".join(map(repr, row)) for row in self.load_state().history]
+        write_atomically(self.folder / "history.csv", ("\n".join(rows) + "\n").encode())
 
     def load_state(self):
         """The State to resume from."""

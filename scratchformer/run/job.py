@@ -114,6 +114,7 @@ def train_from(run, state):
             f"training diverged {error}; the snapshots before are kept. A lower training.learning_rate "
             f"may help (it is {run.config.training.learning_rate})"
         ) from None
+    run.files.write_history()
     progress.clear()
     return time.perf_counter() - start
 
