@@ -136,13 +136,6 @@ class Run(run_run.Run):
     model_class = Model
 
 
-class Checks(list):
-    """Gradient checks, one a name; shown as a table."""
-
-    def __repr__(self) -> str:
-        return checking.gradcheck_report(self)
-
-
 def train(
     config: str | Rule = "plus_last_even", seed: int | None = None,
     settings: Mapping[str, object] | None = None, out: str | Path = "runs", retrain: bool = False,
@@ -206,11 +199,11 @@ def write_rule(function: Rule, folder: Path) -> Path:
     return path
 
 
-def gradcheck(model: Model, tokens: Tokens, target: Tokens | int) -> Checks:
+def gradcheck(model: Model, tokens: Tokens, target: Tokens | int) -> checking.Checks:
     """Every gradient of a model on one input, checked two ways; in float64, whatever it was trained in."""
     cache = model(tokens, target)
     params = Params(*(array.astype("float64") for array in model.params))
-    return Checks(checking.gradcheck(params, cache.tokens, cache.targets, model.use_residual))
+    return checking.gradcheck(params, cache.tokens, cache.targets, model.use_residual)
 
 
 def sweep(

@@ -168,3 +168,31 @@ def example():
     rng = np.random.default_rng(1)
     params = make_params(ModelConfig(n_embd=2, num_heads=2, head_size=2, block_size=3, ffn_mult=2), 4, rng)
     return params, rng.integers(0, 4, (2, 3)), rng.integers(0, 4, (2, 3))
+
+
+@pytest.mark.parametrize("scale", [10, 40, 100])
+def test_large_weights_are_checked_as_well(scale):
+    params, tokens, targets = example()
+    params = params._replace(W_token=params.W_token * scale, W_pos=params.W_pos * scale)
+    checks = gradcheck(params, tokens, targets)
+    assert all(check.passed for check in checks), gradcheck_report(checks)
+
+    def planted(params, cache):
+        dparams, dcache = backward(params, cache)
+        dparams.W_in[...] *= 1.001
+        return dparams, dcache
+
+    checks = gradcheck(params, tokens, targets, backward=planted)
+    assert [check.name for check in checks if not check.passed] == ["W_in"]
+
+
+def test_a_target_at_the_floor_is_left_out_and_said():
+    params, tokens, targets = example()
+    params = params._replace(b_unembed=np.array([0.0, 0, 0, -800]))
+    targets[:] = 0
+    targets[0, 0] = 3
+    checks = gradcheck(params, tokens, targets)
+    assert checks.left_out == 1 and "1 targets left out" in repr(checks)
+    assert all(check.passed for check in checks), repr(checks)
+    with pytest.raises(ValueError, match="no targets"):
+        gradcheck(params, tokens, np.full_like(targets, 3))

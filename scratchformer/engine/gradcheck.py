@@ -6,6 +6,10 @@
 The complex step is Squire & Trapp 1998. The forward pass is analytic but for ReLU, which is linear on
 either side of its kink: where a central difference steps over a kink the entry is left out of its
 error and counted. An error is absolute, and relative to the gradient where that exceeds 1.
+
+Large weights bend the loss: where a central difference disagrees it is taken again with a smaller h, and what
+rounding L may cost it, about ε |L| / h, is not held against it. A target whose probability is so small that
+its logarithm is held at a floor (lm_head.TINY), or nearly so, has no slope to measure: it is left out.
 """
 
 import cmath
@@ -19,7 +23,10 @@ from scratchformer.engine.plain import plain_functions
 from scratchformer.engine.steps import run_forward
 
 CENTRAL_STEP, CENTRAL_TOLERANCE = 1e-5, 1e-8
+SMALLER = (1, 0.1, 0.01)                # of the central step
+ROUNDING = 2.0**-50                     # relative error of a loss
 COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-12
+LEAST = 1e-270                          # probability of a target that is checked
 
 
 class Check(NamedTuple):
@@ -39,20 +46,35 @@ class Check(NamedTuple):
         return self.central_error <= CENTRAL_TOLERANCE and self.complex_error <= COMPLEX_TOLERANCE
 
 
+class Checks(list):
+    """A Check a name, in forward order; shown as a table."""
+
+    left_out = 0                        # targets whose probability is below LEAST
+
+    def __repr__(self):
+        return gradcheck_report(self)
+
+
 def gradcheck(params, tokens, targets, use_residual=True, backward=backward, progress=lambda text: None):
-    """Check the gradients of all parameters and intermediates: a list of Check, in forward order.
+    """Check the gradients of all parameters and intermediates: Checks.
 
     params: Params in float64; tokens, targets: (B, T) ids;
     backward(params, cache) -> (Params, Cache) of gradients, by default the engine's own
+
+    Raises ValueError if no target is left to check.
     """
     cache = forward(params, tokens, targets, use_residual)
+    chosen = np.take_along_axis(cache.probs, np.maximum(cache.targets, 0)[..., None], axis=-1)[..., 0]
+    tiny = (cache.targets >= 0) & (chosen < LEAST)
+    cache = forward(params, tokens, np.where(tiny, -1, cache.targets), use_residual)
     dparams, dcache = backward(params, cache)
     real = Nudge(params, cache)
     analytic = Nudge(
         Params(*(array.astype(complex) for array in params)), cache,
         plain_functions(exp=cmath.exp, log=cmath.log),
     )
-    checks = []
+    checks = Checks()
+    checks.left_out = int(tiny.sum())
     for name in PARAMETER_NAMES + ACTIVATION_NAMES:
         progress(name)
         gradient = getattr(dparams if name in PARAMETER_NAMES else dcache, name)
@@ -61,22 +83,37 @@ def gradcheck(params, tokens, targets, use_residual=True, backward=backward, pro
         analytic.choose(name)
         check = Check(name, gradient.size, 0, 0.0, 0.0, (), 0.0, 0.0)
         for index in np.ndindex(gradient.shape):
-            exact = analytic.loss(index, COMPLEX_STEP * 1j)[0].imag / COMPLEX_STEP
             # a probability may be tiny, and the loss takes its log: step in proportion
-            h = CENTRAL_STEP * values[index] if name == "probs" else CENTRAL_STEP
-            (above, open_above), (below, open_below) = real.loss(index, h), real.loss(index, -h)
+            unit = max(values[index], LEAST) if name == "probs" else 1.0
+            exact = analytic.loss(index, COMPLEX_STEP * unit * 1j)[0].imag / (COMPLEX_STEP * unit)
             error = distance(gradient[index], exact)
             if not error <= check.complex_error or not check.worst:
                 check = check._replace(
                     complex_error=error, worst=index, gradient=float(gradient[index]), numeric=float(exact)
                 )
-            if (open_above != open_below).any():
+            central = central_error(real, index, gradient[index], CENTRAL_STEP * unit)
+            if central is None:
                 check = check._replace(kinks=check.kinks + 1)
             else:
-                central = distance(gradient[index], (above - below) / (2 * h))
                 check = check._replace(central_error=max(check.central_error, central))
         checks.append(check)
     return checks
+
+
+def central_error(nudge, index, gradient, step):
+    """The error of a gradient by central differences, or None if they step over a ReLU's kink."""
+    least = np.inf
+    for smaller in SMALLER:
+        h = step * smaller
+        (above, open_above), (below, open_below) = nudge.loss(index, h), nudge.loss(index, -h)
+        if (open_above != open_below).any():
+            return None
+        error = distance(gradient, (above - below) / (2 * h))
+        if error <= CENTRAL_TOLERANCE:
+            return error
+        rounding = ROUNDING * abs(above) / h / max(1, abs(gradient))
+        least = min(least, max(0.0, error - rounding))
+    return least
 
 
 class Nudge:
@@ -131,5 +168,7 @@ def gradcheck_report(checks):
         f"complex step {exact.complex_error:.1e} ({exact.name}); "
         f"{sum(check.kinks for check in checks)} entries at a ReLU kink left out of the first"
     )
+    if checks.left_out:
+        lines.append(f"{checks.left_out} targets left out: their probability is below {LEAST:g}")
     lines.append(f"gradients wrong: {', '.join(failed)}" if failed else "all gradients right")
     return "\n".join(lines)
