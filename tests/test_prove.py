@@ -247,18 +247,17 @@ def test_every_context_of_other_rules(tmp_path, rule):
 
 
 def with_params(run, edit):
-    """The run, its model edited."""
-    params = run.at(5).params
-    edit(params)
-    run.params = lambda step: params
-    return run
+    """The run's model at step 5, edited."""
+    model = run.at(5)
+    edit(model.params)
+    return model
 
 
 def test_a_model_that_always_says_the_same(tmp_path):
     def always_2(params):
         params.b_unembed[2] += 1000
 
-    outcome = check_proof(with_params(train_run(tmp_path / "run", *SMALL), always_2), 5)
+    outcome = check_proof(with_params(train_run(tmp_path / "run", *SMALL), always_2))
     assert outcome.exit_code == 1
     assert {answer for _, answer in outcome.any.wrong} == {(0,)}
     assert outcome.any.wrong.total() == sum(n for (_, a), n in outcome.any.total.items() if a == (0,))
@@ -271,7 +270,7 @@ def test_ties_go_to_the_first_token(tmp_path):
         for array in params:
             array[:] = 0
 
-    outcome = check_proof(with_params(train_run(tmp_path / "run", *SMALL), all_equal), 5)
+    outcome = check_proof(with_params(train_run(tmp_path / "run", *SMALL), all_equal))
     assert outcome.any.margin == 0
     assert {answer for _, answer in outcome.any.wrong} == {(2,)}        # of 0 and 2, argmax says 0
 
@@ -283,7 +282,7 @@ def test_a_model_that_is_right(tmp_path):
     def always_2(params):
         params.b_unembed[2] += 1000
 
-    outcome = check_proof(with_params(run, always_2), 5)
+    outcome = check_proof(with_params(run, always_2))
     assert outcome.exit_code == 0 and not outcome.any.failures and outcome.producible.margin > 900
     assert prove_report(outcome).splitlines()[-1] == (
         f"proved: right after each of {outcome.producible.total.total():,} producible contexts"
@@ -335,7 +334,7 @@ def test_what_would_take_too_long_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(proving, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
     message = "contexts of up to 4 tokens, about 2.6 min; --prove-limit SECONDS allows it"
     with pytest.raises(RunError, match=re.escape(message)):
-        prove(run.at(5), limit_seconds=156)                # 2 s, then 5 + 25 + 125 times as long as the last 1 s
+        prove(run.at(5), limit_seconds=156)     # 2 s, then 5 + 25 + 125 times as long as the last 1 s
     seconds = itertools.count()
     assert prove(run.at(5), limit_seconds=157).any.total
 
@@ -361,5 +360,5 @@ def test_durations():
 
 def test_progress(tmp_path):
     lines = []
-    prove(train_run(tmp_path / "run", *SMALL), 5, progress=lines.append)
+    prove(train_run(tmp_path / "run", *SMALL).at(5), progress=lines.append)
     assert any("contexts of 4 tokens" in line for line in lines)

@@ -42,7 +42,8 @@ def test_resume_ends_with_the_same_bits(tiny_run, tmp_path, stop_at):
     for _ in train(run.config, data, judge, run.files.load_state(), run.files.save):
         pass
     assert snapshots(run) == snapshots(tiny_run)
-    assert (run.files.checkpoints / "state.npz").read_bytes() == (tiny_run.files.checkpoints / "state.npz").read_bytes()
+    one, other = (each.files.checkpoints / "state.npz" for each in (run, tiny_run))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_fixed_run_has_a_fixed_loss_curve(tiny_run):

@@ -46,7 +46,9 @@ class Task:
 
     def __init__(self, size):
         rng = np.random.default_rng(0)
-        model = ModelConfig(n_embd=size.C, head_size=size.C, num_heads=1, block_size=size.T, ffn_mult=size.ffn_mult)
+        model = ModelConfig(
+            n_embd=size.C, head_size=size.C, num_heads=1, block_size=size.T, ffn_mult=size.ffn_mult
+        )
         self.size, self.training = size, TrainingConfig(dtype=size.dtype)
         self.shapes = parameter_shapes(model, V)
         self.theta = initial_parameters(Config(model=model, training=self.training), V, rng)
