@@ -119,7 +119,7 @@ def test_it_trains_and_the_run_reads_back(write, tmp_path):
         ("return {history[0]}", "alone, but {"),
         ("import random; return {random.randrange(11)}", "at first, then {"),
         ("calls.append(1); return {len(calls) % 11}", "at first, then {"),
-        ("return None", "says nothing (None) after any history tried, with the tokens 0, 1, 2"),
+        ("return None", "returns None after every history tried, with the tokens 0, 1, 2"),
         ("raise ValueError('two\\nlines')", ":2: ValueError: two lines, after"),
         ("yield 1", "returns <generator object"),
     ],
