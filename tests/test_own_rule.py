@@ -111,7 +111,7 @@ def test_it_trains_and_the_run_reads_back(write, tmp_path):
         ("return {1.0}", "allows 1.0, which is no token"),
         ("return {True}", "allows True, which is no token"),
         ("return {None}", "allows None, which is no token"),
-        ("return {t for t in history if t == 5}", "returns an empty set; None says that anything may come"),
+        ("return {t for t in history if t == 5}", "returns an empty set; return None where any token may come"),
         ("return {history.pop()}", "changes the history it is given, after the history ["),
         ("return {1} if len(history) % 3 == 0 else None", "alone, but None, after the history ["),
         ("return {1} if len(history) == 30 else None", "alone, but None, after the history ["),
