@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scratchformer.figures.captions import captions, describe_name
 from scratchformer.figures.catalogue import figure_module, figure_names
 from scratchformer.figures.style import family
 from scratchformer.run.data import judge_sequence, parse_tokens
+from scratchformer.run.model import Model
 from scratchformer.run.rules import RULES
 from scratchformer.run.run import Run
 
@@ -60,7 +62,7 @@ def test_captions_read_well_for_other_rules(tmp_path, monkeypatch, rule):
     everywhere = rule is countdown
     assert ("unconstrained" in caption(run.at(4), 15)) != everywhere
     assert f"at {'8' if everywhere else 'none'} of its positions" in caption(run.at(4), 12)
-    _, constrained, _ = run.at(4).count_wrong()
+    _, constrained = run.at(4).count_wrong()
     assert (constrained == run.data.held_out_windows[:, 1:].size) == everywhere
     assert f"of {constrained:,} constrained positions" in caption(run.at(4), 11)
 
@@ -68,7 +70,7 @@ def test_captions_read_well_for_other_rules(tmp_path, monkeypatch, rule):
 def test_text_holds_every_figure_in_reading_order(tiny_run):
     text = captions(tiny_run.at(20), [NAMES[7], NAMES[0]], "svg")
     parts = text.rstrip("\n").split("\n\n")
-    wrong, constrained, loss = tiny_run.at(20).count_wrong()
+    (wrong, constrained), loss = tiny_run.at(20).count_wrong(), tiny_run.at(20).held_out.loss
     assert parts[:2] == ["# plus_last_even at step 20", "Rule: after +, the most recent even number."]
     assert parts[2].startswith("Verdict: the rule is not learned.")
     assert f"at {wrong:,} of {constrained:,} constrained" in parts[2] and f"{loss:.3f}" in parts[2]
@@ -80,14 +82,15 @@ def test_text_holds_every_figure_in_reading_order(tiny_run):
 
 
 def test_verdict_follows_the_counts(tiny_run, monkeypatch):
-    def verdict(*held_out):
-        monkeypatch.setattr(Run, "held_out", lambda model: held_out)
+    def verdict(wrong, constrained, loss):
+        monkeypatch.setattr(Model, "count_wrong", lambda model: (wrong, constrained))
+        monkeypatch.setattr(Model, "held_out", SimpleNamespace(loss=loss))
         return captions(tiny_run.at(0), []).split("\n\n")[2]
 
     assert verdict(1, 100, 1.9).startswith("Verdict: the rule is learned.")
     assert "at 1 of 100 constrained positions, a rule error of 1.00%" in verdict(1, 100, 1.9)
     assert verdict(2, 100, 1.9).startswith("Verdict: the rule is not learned.")
-    assert verdict(0, 0, 1.9).startswith("Verdict: none")
+    assert verdict(0, 0, 1.9).startswith("Verdict: none") and "1.900" in verdict(0, 0, 1.9)
 
 
 def test_names_are_headings():
@@ -98,7 +101,7 @@ def test_names_are_headings():
 def test_learning_curve_tells_when_the_rule_was_learned(tiny_run):
     run = Run.open(tiny_run.folder)
     losses, steps = np.array([2.5, 1.25, 1.5]), np.array([0, 1000, 2000])
-    run.history = {
+    run.files.history = {
         "step": steps, "train_loss": losses, "held_out_loss": losses,
         "rule_error": np.array([0.9, 0.05, 0.02]), "generated_rule_error": np.array([0.9, 0.5, 0.125]),
     }
@@ -168,11 +171,10 @@ def test_plane_is_shared_out(tiny_run):
     areas = np.zeros(12, int)
     describe = f07_output_probs_embed.describe_areas
     areas[3] = 5
-    assert describe(tiny_run, areas) == "On the whole plane drawn, `3` is the likeliest."
+    assert describe(tiny_run.last, areas) == "On the whole plane drawn, `3` is the likeliest."
     areas[11] = 15
-    assert "2 of 12 tokens" in describe(tiny_run, areas) and "`+` on 75.0% and `3` on 25.0%." in describe(
-        tiny_run, areas
-    )
+    text = describe(tiny_run.last, areas)
+    assert "2 of 12 tokens" in text and "`+` on 75.0% and `3` on 25.0%." in text
     embed = tiny_run.at(20).grid.embed.reshape(-1, 2)
     ((token, count), *_) = Counter(tiny_run.at(20).landscape(embed).argmax(1).tolist()).most_common()
     assert f"`{tiny_run.vocabulary[token]}` is the likeliest at {count}" in caption(tiny_run.at(20), 7)
@@ -274,7 +276,8 @@ def test_the_answer_missed_most_is_named_only_if_it_is_one(tiny_run):
 def test_demo_and_shift_lengths(tiny_run):
     demo = caption(tiny_run.at(20), 12)
     assert "`10 + 10 6 + 6 4 8`" in demo and "after `+₁` and `+₄`" in demo and "5 of 12 tokens" in demo
-    lengths = np.linalg.norm(tiny_run.at(20).forward(tiny_run.data.held_out_windows[:, :-1]).attn_out, axis=-1)
+    cache = tiny_run.at(20).forward(tiny_run.data.held_out_windows[:, :-1])
+    lengths = np.linalg.norm(cache.attn_out, axis=-1)
     asked = np.zeros(lengths.shape, bool)
     for *_, n, t in by_hand(tiny_run.at(20)):
         asked[n, t] = True

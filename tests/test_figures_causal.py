@@ -25,7 +25,7 @@ from scratchformer.figures.style import RC
 def copier(tmp_path_factory):
     """A run whose last snapshot copies the previous token; see copier_params."""
     run = train_run(tmp_path_factory.mktemp("runs") / "copier", *COPIER)
-    return plant(run, copier_params(run))
+    return plant(run, copier_params(run)).last
 
 
 def figure(model, number):
@@ -57,7 +57,7 @@ def test_components(tiny_run, step):
     assert names == list(components.COMPONENTS)
     for i, value in enumerate(("0", "mean")):
         for j, name in enumerate(names):
-            one = parse_intervention(f"{name}={value}", tiny_run)
+            one = parse_intervention(f"{name}={value}", tiny_run.at(step))
             result = ablate(tiny_run.at(step), [one], windows)
             error = result.wrong_after / result.constrained
             assert left.containers[i][j].get_width() == error
@@ -69,14 +69,14 @@ def test_components(tiny_run, step):
 
 
 def test_components_of_the_copier(copier):
-    results = components.knock_outs(copier, 20)
+    results = components.knock_outs(copier)
     assert components.error(results["ffn_out", "0"]) == components.error(results["skip_attention", "0"]) == 0
     assert components.error(results["attention", "0"]) > 0.5
     assert "0.0% of answers wrong" in components.headline(results)
 
 
 def test_pairs_differ_in_one_token_and_in_the_answer(tiny_run):
-    pairs = patching.find_pairs(tiny_run)
+    pairs = patching.find_pairs(tiny_run.last)
     assert pairs
     assert len({(pair.place, len(pair.tokens)) for pair in pairs}) == 1
     held_out = {tuple(window) for window in tiny_run.held_out.tokens[:, : len(pairs[0].tokens)].tolist()}
@@ -131,7 +131,7 @@ def test_patching(tiny_run, step):
 
 
 def test_patching_the_copier_moves_the_answer_by_one_way_only(copier):
-    result = patching.patching(copier, 20)
+    result = patching.patching(copier)
     assert result.followed == len(result.pairs) > 1
     last = len(result.pairs[0].tokens) - 1
     assert result.pairs[0].place == last - 1
@@ -143,7 +143,7 @@ def test_patching_the_copier_moves_the_answer_by_one_way_only(copier):
     np.testing.assert_array_equal(result.mean(), expected)
     np.testing.assert_array_equal(result.example(), expected)
     assert "v where it changed moves 100% of the answer, attn_out where it is asked 100%" in "".join(
-        texts(figure(copier, 20, 2))
+        texts(figure(copier, 2))
     )
 
 
@@ -151,7 +151,7 @@ def test_long_windows_are_shown_from_shortly_before_the_changed_token(tmp_path):
     run = train_run(
         tmp_path / "long", "model.block_size=14", "training.steps=5", "data.rule=copy_modulo",
     )
-    pairs = [pair for pair in patching.find_pairs(run) if pair.place > 2]
+    pairs = [pair for pair in patching.find_pairs(run.last) if pair.place > 2]
     assert pairs                        # else this shows nothing
     (place, last), = {(pair.place, len(pair.tokens) - 1) for pair in pairs}
     shown = titled(figure(run.at(5), 2), "mean of").images[0].get_array()
@@ -199,7 +199,7 @@ def test_logit_attribution_of_any_model_adds_up(odd_run):
 
 
 def test_the_copier_s_answer_is_spoken_for_by_attention(copier):
-    parts, _ = attribution.attribution(copier, 20)
+    parts, _ = attribution.attribution(copier)
     np.testing.assert_allclose(parts["attn_out"], 2 - 2 / 8)
     assert (parts["pos_embed"] == 0).all() and (parts["ffn_out"] == 0).all()
 
@@ -216,7 +216,7 @@ def test_logit_lens(tiny_run, step):
         errors.append(np.mean([not row[i] for row, i in zip(allowed[chosen], best)]))
         probs = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
         means.append((probs * allowed[chosen]).sum(axis=-1).mean())
-    wrong, constrained, _ = tiny_run.at(step).count_wrong()
+    wrong, constrained = tiny_run.at(step).count_wrong()
     assert errors[2] == wrong / constrained
     heights = [bar.get_height() for bar in titled(fig, "rule error").containers[0]]
     np.testing.assert_allclose(heights, errors)
@@ -228,7 +228,7 @@ def test_logit_lens(tiny_run, step):
 
 
 def test_logit_lens_of_the_copier(copier):
-    errors, _, constrained = logit_lens.stages(copier, 20)
+    errors, _, constrained = logit_lens.stages(copier)
     assert constrained and errors[1:] == [0, 0] and errors[0] > 0.5
 
 
@@ -271,7 +271,7 @@ def test_ov_is_what_reading_adds_to_the_logits(tiny_run, step):
 
 
 def test_ov_of_the_copier_is_copying(copier):
-    table = circuits.ov(copier.params(20))
+    table = circuits.ov(copier.params)
     np.testing.assert_allclose(table[:8], 2 * np.eye(8) - 2 / 8)
     assert (table[8:] == 0).all()
 

@@ -161,7 +161,8 @@ def test_marks_stand_in_the_column_of_the_prediction(tiny_run, step):
 def test_title_and_caption_say_what_comes_of_it(tiny_run, step):
     for number, name in enumerate(DEMOS):
         shown = texts(figure(tiny_run.at(step), name))
-        for t, (verdict, answers, best, prob) in enumerate(by_hand(tiny_run.at(step), tiny_run.demos[number])):
+        expected = by_hand(tiny_run.at(step), tiny_run.demos[number])
+        for t, (verdict, answers, best, prob) in enumerate(expected):
             if verdict >= 0:
                 clause = f"answer {answers.pop()}, predicted {best} {MARKS[verdict]} with probability"
                 clause = f"{clause} {prob:.1%}"

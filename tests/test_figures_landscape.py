@@ -79,7 +79,7 @@ def test_reached_points_are_resid_mid(tiny_run, step):
     allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
     right = lands_right(cache.logits, allowed)
     fig = figure(tiny_run.at(step), REACHED)
-    wrong, constrained, _ = tiny_run.at(step).count_wrong()
+    wrong, constrained = tiny_run.at(step).count_wrong()
     assert f"{constrained - wrong:,} of {constrained:,} constrained positions of all held-out" in texts(fig)
     for token, ax in enumerate(panels(fig)):
         lines = {line.get_label(): line.get_xydata() for line in ax.lines}

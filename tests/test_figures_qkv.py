@@ -229,7 +229,7 @@ def test_focus_leaves_out_windows_without_an_answer(tiny_run):
     cache, where = run.at(20).held_out, np.flatnonzero(run.held_out.tokens[:, 5] == 11)
     even = np.array([family(token) == "even" for token in run.vocabulary])
     reading = (cache.attention[:, 0, 5] * even[cache.tokens]).sum(axis=-1)
-    run.held_out.allowed = run.held_out.allowed.copy()
+    run.held_out = run.held_out._replace(allowed=run.held_out.allowed.copy())
     for left in (where, where[10:], where[:0]):
         run.held_out.allowed[np.setdiff1d(where, left), 5] = False
         counted = left if len(left) else where
@@ -242,11 +242,11 @@ def test_focus_leaves_out_windows_without_an_answer(tiny_run):
 
 
 def test_focus_takes_the_token_after_which_the_rule_speaks(tiny_run, tmp_path):
-    assert focus(tiny_run) == (11, 5)
+    assert focus(tiny_run.last) == (11, 5)
     lucky = train_run(tmp_path / "lucky7", *SHORT, "training.warmup_steps=0", config="lucky7")
-    assert focus(lucky) == (7, 5)
-    lucky.held_out_allowed = np.zeros_like(lucky.held_out_allowed)
-    assert focus(lucky) == (10, 5)                      # where it says nothing, the last token
+    assert focus(lucky.last) == (7, 5)
+    lucky.held_out = lucky.held_out._replace(allowed=np.zeros_like(lucky.held_out.allowed))
+    assert focus(lucky.last) == (10, 5)                      # where it says nothing, the last token
 
 
 def test_shares_add_up(tiny_run):

@@ -1,11 +1,16 @@
 """What commands share: training a run once and again, and what is said of it."""
 
 import numpy as np
+import pytest
 from conftest import SHORT, run_cli
+from conftest import train_run as trained_run
 
+from scratchformer.engine import digest
+from scratchformer.run import job
 from scratchformer.run.config import load_config
 from scratchformer.run.job import train_run
 from scratchformer.run.run import Run
+from scratchformer.system.errors import RunError
 
 
 def test_training_a_run_again_gives_the_same(tmp_path):
@@ -37,3 +42,28 @@ def test_no_verdict_where_the_rule_says_nothing(tmp_path):
     assert done.returncode == 0 and "no verdict: the rule constrains no position" in done.stdout, done.stderr
     done = run_cli("recall_three_back", *settings, "--seeds", "2", "--out", tmp_path, "--dpi", "30")
     assert done.returncode == 0 and "0 of 2 seeds learned the rule" in done.stdout, done.stderr
+
+
+def test_weights_of_another_engine_are_told(tmp_path, capsys):
+    run = trained_run(tmp_path / "plus_last_even")
+    assert job.train_run(run) is None and capsys.readouterr().err == ""
+    (run.folder / "engine.txt").write_text("0123456789abcdef")
+    assert job.train_run(run) is None
+    assert "the engine has changed since" in capsys.readouterr().err
+    job.find_run(run.config, run.folder, [])
+    assert "--retrain trains again" in capsys.readouterr().err
+    with pytest.raises(RunError, match="the engine has changed"):
+        job.train_run(run, resume=True)
+    assert job.train_run(run, retrain=True) > 0
+    assert job.train_run(run) is None and capsys.readouterr().err == ""
+
+
+def test_the_digest_is_that_of_the_maths_alone(monkeypatch):
+    before = digest.engine_digest()
+    source = digest.inspect.getsource
+    monkeypatch.setattr(digest.inspect, "getsource", lambda module: "# a comment\n" + source(module))
+    assert digest.engine_digest() == before
+    edited = {"ffn_pre[b, t, f], 0": "ffn_pre[b, t, f], 1"}
+    for old, new in edited.items():
+        monkeypatch.setattr(digest.inspect, "getsource", lambda module: source(module).replace(old, new))
+    assert digest.engine_digest() != before

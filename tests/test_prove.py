@@ -247,8 +247,8 @@ def test_every_context_of_other_rules(tmp_path, rule):
 
 
 def with_params(run, edit):
-    """The run's model at step 5, edited."""
-    model = run.at(5)
+    """The run's last model, edited."""
+    model = run.last
     edit(model.params)
     return model
 
@@ -360,5 +360,5 @@ def test_durations():
 
 def test_progress(tmp_path):
     lines = []
-    prove(train_run(tmp_path / "run", *SMALL).at(5), progress=lines.append)
+    prove(train_run(tmp_path / "run", *SMALL).last, progress=lines.append)
     assert any("contexts of 4 tokens" in line for line in lines)

@@ -15,6 +15,7 @@ from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli
 from matplotlib.figure import Figure
 
 from scratchformer.engine.model import forward
+from scratchformer.engine.warm import compile_engine
 from scratchformer.figures.seeds import atlas, curves
 from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
 from scratchformer.figures.seeds.groups import align, distance, find_groups, interchangeable, whiten
@@ -26,7 +27,7 @@ from scratchformer.run.train import HISTORY_COLUMNS, prepare
 from scratchformer.system.errors import RunError
 from scratchformer.tools.seeds import sweep as sweep_module
 from scratchformer.tools.seeds.report import COLUMNS, comparison, sweep_report
-from scratchformer.tools.seeds.sweep import Result, Sweep, compile_all, load_result, sweep, train_seed
+from scratchformer.tools.seeds.sweep import Result, Sweep, load_result, sweep, train_seed
 
 CLASSES = [np.array([0, 2, 4, 6, 8, 10]), np.array([1, 3, 5, 7, 9]), np.array([11])]
 
@@ -73,9 +74,8 @@ def test_a_seed_comes_to_the_same_as_a_run_of_it(config, tmp_path):
     run = Run.open(tmp_path / "plus_last_even")
     np.testing.assert_array_equal(result.theta, np.load(run.files.snapshot_path(20)))
     np.testing.assert_array_equal(result.history, np.array(run.files.load_state().history))
-    model = run.at(20)
-    assert (result.wrong, result.constrained) == model.count_wrong()
-    assert result.loss == float(model.held_out.loss)
+    assert (result.wrong, result.constrained) == run.last.count_wrong()
+    assert result.loss == run.last.held_out.loss
 
 
 def test_table_and_resume(config, tmp_path, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_process_with_a_second_thread_is_not_forked(config, tmp_path):
 
 def test_workers_on_a_dask_cluster(config, tmp_path):
     distributed = pytest.importorskip("distributed")
-    compile_all(config)
+    compile_engine(config.training.dtype)
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
@@ -368,9 +368,9 @@ def test_texts_keep_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "--seed does not go with seeds"),
-    (["--compare", "plus_last_even"], "--compare does not go with train, only with seeds"),
-    (["--seeds", "2", "--retrain", "--step", "7"], "--retrain does not go with seeds"),
+    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "no --seed"),
+    (["--compare", "plus_last_even"], "--compare goes with --seeds"),
+    (["--seeds", "2", "--retrain", "--step", "7"], "--seeds does not go with --retrain, --step"),
 ])
 def test_wrong_arguments(tmp_path, arguments, message):
     done = run_cli("plus_last_even", *arguments, "--out", tmp_path)

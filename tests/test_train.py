@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from conftest import TINY, run_cli, train_run
 
-from scratchformer.engine.model import backward, backward_pass, forward
+from scratchformer.engine.model import backward, forward
+from scratchformer.engine.passes import backward_pass
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import load_config
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import Judge, count_wrong
-from scratchformer.run.train import compile_backward, learning_rates, prepare, train
+from scratchformer.run.train import learning_rates, prepare, train
 from scratchformer.system.errors import Diverged
 
 
@@ -42,8 +44,8 @@ def test_resume_ends_with_the_same_bits(tiny_run, tmp_path, stop_at):
     for _ in train(run.config, data, judge, run.files.load_state(), run.files.save):
         pass
     assert snapshots(run) == snapshots(tiny_run)
-    one, other = (each.files.checkpoints / "state.npz" for each in (run, tiny_run))
-    assert one.read_bytes() == other.read_bytes()
+    ended, whole = ((one.files.checkpoints / "state.npz").read_bytes() for one in (run, tiny_run))
+    assert ended == whole
 
 
 def test_a_fixed_run_has_a_fixed_loss_curve(tiny_run):
@@ -126,7 +128,7 @@ def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_what_the_child_compiles_is_what_training_calls(tiny_run, dtype):
-    compile_backward(dtype)
+    compile_engine(dtype)
     signatures = len(backward_pass.signatures)
     theta = tiny_run.at(20).params
     params = type(theta)(*(array.astype(dtype) for array in theta))

@@ -16,5 +16,5 @@ def run(args):
 
     edits = [interventions.parse_intervention(text, run.untrained) for text in args.ablate]
     model, _ = train_model(args, run)
-    print(interventions.report(interventions.ablate(model, edits)))
+    print(interventions.ablation_report(interventions.ablate(model, edits)))
     return 0

@@ -14,7 +14,7 @@ def run(args):
     from scratchformer.run.config import load_config
 
     config = load_config(args.config, overrides(args))
-    from scratchformer.engine.gradcheck import gradcheck, report
+    from scratchformer.engine.gradcheck import gradcheck, gradcheck_report
     from scratchformer.engine.model import parameter_shapes, unflatten
     from scratchformer.run.train import prepare
     from scratchformer.system.progress import Progress
@@ -28,5 +28,5 @@ def run(args):
         progress=lambda name: progress.show(f"checking {name}"),
     )
     progress.clear()
-    print(report(checks))
+    print(gradcheck_report(checks))
     return 0 if all(check.passed for check in checks) else 1

@@ -1,6 +1,8 @@
 """A run is its files. Everything a figure or a resume needs lies in one folder, written atomically.
 
     <out>/<config>/config.toml                      the resolved config
+    <out>/<config>/engine.txt                       a digest of the maths that trained it
+    <out>/<config>/history.csv                      losses and rule errors, a row an evaluation
     <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
     <out>/<config>/checkpoints/state.npz            what an exact resume needs
     <out>/<config>/plots/                           figures
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchformer.engine.digest import engine_digest
 from scratchformer.engine.model import parameter_shapes, unflatten
 from scratchformer.run.config import to_toml
 from scratchformer.run.train import HISTORY_COLUMNS, State
@@ -52,7 +55,13 @@ class RunFiles:
         for name in ("state.npz", "step_*.npy", ".*.tmp"):
             for path in self.checkpoints.glob(name):
                 path.unlink()
+        write_atomically(self.folder / "engine.txt", engine_digest().encode())
         write_atomically(self.folder / "config.toml", to_toml(self.config).encode())
+
+    def engine_changed(self):
+        """Whether the maths that trained the run is known, and another than the engine's now."""
+        path = self.folder / "engine.txt"
+        return path.is_file() and path.read_bytes() != engine_digest().encode()
 
     def save(self, state):
         """Write the snapshot of a state, then the state itself."""
@@ -65,6 +74,12 @@ class RunFiles:
             rng=json.dumps(state.rng.bit_generator.state), history=np.array(state.history),
         )
         write_atomically(self.checkpoints / "state.npz", buffer.getvalue())
+
+    def write_history(self):
+        """Write the evaluations as a table for other tools."""
+        rows = [",".join(HISTORY_COLUMNS)]
+        rows += [",".join(map(repr, row)) for row in self.load_state().history]
+        write_atomically(self.folder / "history.csv", ("\n".join(rows) + "\n").encode())
 
     def load_state(self):
         """The State to resume from."""

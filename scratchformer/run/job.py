@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import config_names
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
 from scratchformer.run.run import Run
@@ -23,7 +24,15 @@ def find_run(config, folder, overridden):
     remove_leftovers(run.folder)
     if overridden and not run.files.holds(config):
         raise RunError(f"the run in {Path(folder)} has other settings than --set, --seed or --rule ask for")
+    note_engine(run)
     return run
+
+
+def note_engine(run):
+    """Say it, on stderr, where the weights of a run come from another engine than the one that is now."""
+    if run.files.engine_changed():
+        print(f"the engine has changed since {run.folder} was trained: its weights are the old ones, "
+              "what they compute is the new one's; --retrain trains again", file=sys.stderr)
 
 
 def check_step(step, settings):
@@ -47,6 +56,7 @@ def train_run(run, resume=False, retrain=False):
     remove_leftovers(run.folder)
     state = find_state(run, resume, retrain)
     if state and state.step == run.config.training.steps:
+        note_engine(run)
         return None
     run.prepared                        # ConfigError if it is too large, before a file is written
     with locked(run.folder):
@@ -68,6 +78,10 @@ def find_state(run, resume, retrain):
     state = run.files.load_state() if resumable and not retrain else None
     if state and not run.files.snapshot_path(state.step).is_file():
         raise RunError(f"{run.files.snapshot_path(state.step)} is missing; --retrain trains again")
+    if resume and run.files.engine_changed():
+        raise RunError(
+            f"--resume: the engine has changed since {run.folder} was begun; --retrain trains again"
+        )
     return state
 
 
@@ -83,6 +97,7 @@ def train_from(run, state):
     first = state.step
     progress.show("compiling the model (once; the machine code is kept)", force=True)
     try:
+        compile_engine(run.config.training.dtype)
         for state in train(run.config, data, judge, state, run.files.save):
             _, train_loss, _, rule_error, _ = state.history[-1]
             rate = (state.step - first) / (time.perf_counter() - start)
@@ -99,6 +114,7 @@ def train_from(run, state):
             f"training diverged {error}; the snapshots before are kept. A lower training.learning_rate "
             f"may help (it is {run.config.training.learning_rate})"
         ) from None
+    run.files.write_history()
     progress.clear()
     return time.perf_counter() - start
 

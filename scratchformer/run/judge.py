@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.model import empty_cache, forward, forward_pass
+from scratchformer.engine.model import empty_cache, forward
+from scratchformer.engine.passes import forward_pass
 from scratchformer.run.data import allowed_next, judge_sequence
 from scratchformer.run.own_rule import find_rule
 

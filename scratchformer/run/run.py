@@ -24,10 +24,17 @@ class Run:
     Raises RunError where files are missing, damaged or of another model.
     """
 
+    model_class = Model
+
     def __init__(self, folder, config):
         self.files = RunFiles(folder, config)
         self.config = config
         self.rule = find_rule(config.data)
+
+    @classmethod
+    def of(cls, config, out):
+        """The run of a config among the runs in a folder, trained or not."""
+        return cls(Path(out) / config.name, config)
 
     @classmethod
     def open(cls, folder):
@@ -57,7 +64,7 @@ class Run:
 
     def at(self, step):
         """The Model at a saved step; RunError where there is none, or its snapshot is damaged."""
-        return Model(self, step, self.files.params(step))
+        return self.model_class(self, step, self.files.params(step))
 
     @property
     def last(self):
@@ -67,7 +74,7 @@ class Run:
     @property
     def untrained(self):
         """The Model at step 0, drawn from the seed whether or not it is saved."""
-        return Model(self, 0, unflatten(self.prepared[2].theta, self.files.shapes))
+        return self.model_class(self, 0, unflatten(self.prepared[2].theta, self.files.shapes))
 
     @cached_property
     def prepared(self):

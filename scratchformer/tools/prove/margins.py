@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.attention import output_forward
-from scratchformer.engine.feed_forward import feed_forward_forward
+from scratchformer.engine.attention import attn_out_forward
+from scratchformer.engine.feed_forward import ffn_hidden_forward
 from scratchformer.engine.jit import jit
-from scratchformer.engine.linear import linear_forward
-from scratchformer.engine.model import empty_cache, forward, residual_forward
+from scratchformer.engine.linear import linear_forward, residual_forward
+from scratchformer.engine.model import empty_cache, forward
 
 
 class Sums(NamedTuple):
@@ -82,12 +82,11 @@ def margins_forward(params, cache, newer, older, answers, allowed, least, tolera
                     total = nan
                 for d in range(D):
                     cache.mixed[0, h, j, d] = (newer[i, h, d] + older[j, h, d]) / total
-        output_forward(cache.mixed, params.W_o, cache.attn_out)
+        attn_out_forward(cache.mixed, params.W_o, cache.attn_out)
         residual_forward(cache.embed, cache.attn_out, cache.use_residual, cache.resid_mid)
-        feed_forward_forward(
-            cache.resid_mid, params.W_in, params.b_in, params.W_out, params.b_out,
-            cache.ffn_pre, cache.ffn_hidden, cache.ffn_out,
-        )
+        linear_forward(cache.resid_mid, params.W_in, params.b_in, cache.ffn_pre)
+        ffn_hidden_forward(cache.ffn_pre, cache.ffn_hidden)
+        linear_forward(cache.ffn_hidden, params.W_out, params.b_out, cache.ffn_out)
         residual_forward(cache.resid_mid, cache.ffn_out, cache.use_residual, cache.resid_post)
         linear_forward(cache.resid_post, params.W_unembed, params.b_unembed, cache.logits)
         for j in range(J):

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchformer.engine.model import forward, parameter_shapes, unflatten
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import to_toml
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import LEARNED, count_wrong
@@ -176,18 +177,8 @@ def take(future, seed):
 def local_pool(config, jobs):
     """Processes for so many jobs, one a core at most; forks have the compiled code already."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # for workers that start from nothing
-    compile_all(config)
+    compile_engine(config.training.dtype)
     return process_pool(min(count_cores(), jobs), "fork" if can_fork() else "spawn")
-
-
-def compile_all(config):
-    """Have all compiled that a training of this config runs, by a training of one step."""
-    data = dataclasses.replace(
-        config.data, num_sequences=2, held_out_fraction=0.5, min_length=config.model.block_size + 1,
-        max_length=config.model.block_size + 1,
-    )
-    training = dataclasses.replace(config.training, steps=1, warmup_steps=0)
-    train_seed(dataclasses.replace(config, data=data, training=training), 0)
 
 
 # what is stored
