@@ -34,8 +34,21 @@ ODD = [                                         # models that no figure may stum
     ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
 ]
 
+FAST = {                                        # modules of the subset `-m fast`, which takes under a minute
+    "test_adam", "test_model", "test_gradcheck", "test_config", "test_configs", "test_data", "test_rules",
+    "test_own_rule", "test_run_folder", "test_pool", "test_train", "test_commands", "test_figures", "test_wheel",
+}
+
 settings.register_profile("tests", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as fast what is in the FAST modules, but for the slow tests and the drawings of odd models."""
+    for item in items:
+        left_out = item.get_closest_marker("slow") or "odd_run" in getattr(item, "fixturenames", ())
+        if item.module.__name__ in FAST and not left_out:
+            item.add_marker(pytest.mark.fast)
 
 
 def make_params(model, vocab_size, rng, scale=0.7):

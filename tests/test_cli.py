@@ -73,8 +73,8 @@ def test_same_run_same_picture_bytes(out, tmp_path):
         (["plus_last_even", "--set", "training.lr=1"], "training.lr: unknown key"),
         (["plus_last_even", "--seed", "-1"], "training.seed = -1: must be at least 0"),
         (["plus_last_even", "--seed", "x"], "invalid int value"),
-        (["plus_last_even", "--step", "50"], "--step 50: saved are 0 to 20000, every 100"),
-        (["plus_last_even", "--step", "-100"], "--step -100: saved are"),
+        (["plus_last_even", "--step", "50"], "--step 50: snapshots exist every 100 steps, 0 to 20000"),
+        (["plus_last_even", "--step", "-100"], "--step -100: snapshots exist"),
         (["plus_last_even", "--figure", "99"], "--figure 99: there are 1, 2"),
         (["plus_last_even", "--figure", "two"], "--figure two: there are 1, 2"),
         (["plus_last_even", "--visualize"], "no run in"),
@@ -94,7 +94,7 @@ def test_mistakes_are_told_in_a_line_and_write_nothing(args, message, tmp_path):
 
 def test_asking_a_saved_run_for_what_it_has_not(out):
     done = run_cli("plus_last_even", "--visualize", "--step", "7", "--out", out)
-    assert done.returncode == 2 and "saved are 0 to 20, every 5" in done.stderr
+    assert done.returncode == 2 and "snapshots exist every 5 steps, 0 to 20" in done.stderr
     done = run_cli("plus_last_even", "--visualize", "--seed", "9", "--out", out)
     assert done.returncode == 2 and "has other settings" in done.stderr
 
@@ -166,7 +166,7 @@ def test_ctrl_c_while_drawing(out):
 def test_the_debugger_recipe_of_the_readme(tmp_path):
     readme = (REPO / "README.md").read_text()
     command, line = re.search(r"^ *(python -m pdb -c \"tbreak \S+:(\d+)\" run.py .*)$", readme, re.M).groups()
-    source = (REPO / "scratchformer" / "attention.py").read_text().splitlines()
+    source = (REPO / "scratchformer" / "engine" / "attention.py").read_text().splitlines()
     assert "output_forward(mixed" in source[int(line) - 1]
     done = subprocess.run(
         [sys.executable, *shlex.split(command)[1:], "--out", str(tmp_path)], cwd=REPO, text=True, timeout=120,

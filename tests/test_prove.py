@@ -261,7 +261,7 @@ def test_a_model_that_always_says_the_same(tmp_path):
     assert outcome.exit_code == 1
     assert {answer for _, answer in outcome.any.wrong} == {(0,)}
     assert outcome.any.wrong.total() == sum(n for (_, a), n in outcome.any.total.items() if a == (0,))
-    assert all(failure.says == 2 and failure.margin < -900 for failure in outcome.any.failures)
+    assert all(failure.predicted == 2 and failure.margin < -900 for failure in outcome.any.failures)
     assert "NOT proved: wrong after" in prove_report(outcome)
 
 
@@ -272,7 +272,7 @@ def test_ties_go_to_the_first_token(tmp_path):
 
     outcome = check_proof(with_params(train_run(tmp_path / "run", *SMALL), all_equal))
     assert outcome.any.margin == 0
-    assert {answer for _, answer in outcome.any.wrong} == {(2,)}        # of 0 and 2, argmax says 0
+    assert {answer for _, answer in outcome.any.wrong} == {(2,)}        # of 0 and 2, argmax is 0
 
 
 def test_a_model_that_is_right(tmp_path):
@@ -287,7 +287,7 @@ def test_a_model_that_is_right(tmp_path):
     assert prove_report(outcome).splitlines()[-1] == (
         f"proved: right after each of {outcome.producible.total.total():,} producible contexts"
     )
-    assert failures_text(outcome) == "producible\tcontext\tsays\tallowed\tmargin\n"
+    assert failures_text(outcome) == "producible\tcontext\tpredicted\tallowed\tmargin\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("TABLE", 6), ("CHUNK", 10)])
@@ -314,7 +314,7 @@ def test_report_and_failures(tmp_path, monkeypatch):
     assert flags == sorted(flags, reverse=True) and set(flags) == {"yes", "no"}
     first = outcome.any.failures[0]
     assert rows[0].split("\t")[:4] == [
-        "yes", " ".join(map(str, first.context)), str(first.says), " ".join(map(str, first.allowed)),
+        "yes", " ".join(map(str, first.context)), str(first.predicted), " ".join(map(str, first.allowed)),
     ]
     monkeypatch.setattr(proving, "LISTED", 3)
     few = prove(run.at(5))

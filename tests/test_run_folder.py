@@ -17,7 +17,7 @@ def test_open_gives_back_what_was_trained(tiny_run):
 
 
 def test_a_step_that_is_not_saved(tiny_run):
-    with pytest.raises(RunError, match="no snapshot of step 7 .* saved are 0 to 20, every 5"):
+    with pytest.raises(RunError, match="no snapshot of step 7 .* snapshots exist every 5 steps, 0 to 20"):
         tiny_run.at(7).params
 
 

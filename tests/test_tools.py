@@ -72,13 +72,13 @@ def test_ablation_and_causal_figures(out):
     (["--explain", "1 2", "--name", "scorse"], "did you mean 'scores'?"),
     (["--explain", "1 2", "--name", "scores", "--at", "3,1"], "allowed are"),
     (["--explain", "1 2", "--at", "3,1"], "--at needs --name"),
-    (["--name", "scores"], "go with --explain"),
+    (["--name", "scores"], "--name does not go with train, only with explain"),
     (["--explain", "1 2", "--pdb"], "give its --name"),
     (["--ablate", "attenton"], "did you mean 'attention'?"),
     (["--ablate", "attention[+ -> ]"], "intervention"),
     (["--explain", "1 2", "--prove"], "one at a time"),
     (["--explain", "1 2", "--name", "W_q", "--pdb"], "--name W_q: no such array"),
-    (["--causal", "--figure", "3"], "--causal does not go with --figure"),
+    (["--causal", "--figure", "3"], "--figure does not go with causal, only with train, video"),
     (["--prove", "--prove-limit", "0"], "--prove-limit 0: must be above 0"),
 ])
 def test_mistakes_are_told_before_anything_is_written(tmp_path, arguments, message):

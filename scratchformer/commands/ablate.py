@@ -4,7 +4,7 @@ from scratchformer.commands.arguments import STEP, TRAINED, Argument
 from scratchformer.commands.trained import open_run, train_model
 
 HELP = "overwrite activations, see how the answers change"
-EXAMPLE = 'ablate plus_last_even "attention[+ -> odd]" "v[even]=mean"'
+EXAMPLE = 'ablate plus_last_even "attention[+ -> odd]" "v=mean"'
 FLAGS = (Argument("--ablate", 'what to overwrite, as in "attention[+ -> odd]"', "WHAT", many="append"),)
 ARGUMENTS = (*TRAINED, STEP)
 

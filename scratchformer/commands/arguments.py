@@ -34,7 +34,7 @@ class Argument:
         return self.flag.strip("-").replace("-", "_").lower()
 
 
-CONFIG = Argument("CONFIG", "a config's name, a .toml file, or a .py file with a rule")
+CONFIG = Argument("CONFIG", "a config's name, a .toml file or a .py file with a rule", "CONFIG")
 RULE = Argument("--rule", "your own rule, as in my_rule.py or my_rule.py:name", "FILE")
 SEED = Argument("--seed", "same as --set training.seed=N", "N", int)
 SET = Argument(

@@ -5,7 +5,7 @@ from scratchformer.commands.parsing import arguments_of, asked_by_flag, find_com
 from scratchformer.system.program import command_line
 
 MAIN = (SEED, SET, OUT, VISUALIZE, STEP, FIGURE, RESUME)    # what the program's help shows of the arguments
-LEFT = 24                                                   # columns of the left side
+LEFT = 23                                                   # columns of the left side
 
 
 def wants_help(words):
@@ -16,8 +16,7 @@ def wants_help(words):
 def help_text(words):
     """The help that a command line asks for: of its verb, of the first command its flags name, or of all."""
     commands = find_commands()
-    names = [*words[:1], *asked_by_flag(given_flags(words))]
-    for name in names:
+    for name in [*words[:1], *(name for name, _ in asked_by_flag(given_flags(words)))]:
         if name in commands:
             return command_help(name, commands[name])
     return program_help(commands)
@@ -60,7 +59,7 @@ def verb_form(name, command):
 
 def flag_form(entry):
     """An Argument as it is written: --step N."""
-    return f"{entry.flag} {entry.metavar}".strip()
+    return entry.flag if entry.metavar in ("", entry.flag) else f"{entry.flag} {entry.metavar}"
 
 
 def line(left, right, width=LEFT):

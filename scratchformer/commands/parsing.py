@@ -63,10 +63,12 @@ def choose_command(words):
     """
     commands, given = find_commands(), given_flags(words)
     by_verb = bool(words) and words[0] in commands
-    asked = list(dict.fromkeys([words[0]] * by_verb + asked_by_flag(given)))
+    asked = {words[0]: words[0]} if by_verb else {}
+    for name, flag in asked_by_flag(given):
+        asked.setdefault(name, flag)
     if len(asked) > 1:
-        raise UsageError(f"{' and '.join(asked)}: one at a time")
-    name = asked[0] if asked else DEFAULT
+        raise UsageError(f"{' and '.join(asked.values())}: one at a time")
+    name = next(iter(asked), DEFAULT)
     for flag in given:
         users = [other for other, command in commands.items() if flag in flags_of(command)]
         if users and name not in users:
@@ -76,10 +78,10 @@ def choose_command(words):
 
 
 def asked_by_flag(given):
-    """Names of the commands that flags ask for."""
+    """(name of a command, flag that asks for it) for all such flags of those given."""
     return [
-        name for name, command in find_commands().items()
-        if any(entry.flag in given for entry in command.FLAGS)
+        (name, entry.flag) for name, command in find_commands().items()
+        for entry in command.FLAGS if entry.flag in given
     ]
 
 
@@ -94,8 +96,9 @@ def parse_arguments(command, words, by_verb):
     """The arguments of a command as a namespace; UsageError where they are wrong or missing."""
     name = command_name(command)
     parser = Parser(prog=name, add_help=False, allow_abbrev=False)
+    words_too = (CONFIG, *command.FLAGS[:1]) if by_verb else (CONFIG,)
     for entry in arguments_of(command):
-        add_argument(parser, entry, as_word=entry == CONFIG or by_verb and entry in command.FLAGS[:1])
+        add_argument(parser, entry, as_word=entry in words_too)
     args, unknown = parser.parse_known_intermixed_args(words)
     if CONFIG in command.ARGUMENTS:
         args.config = args.config or take_config(command, args)
@@ -118,12 +121,12 @@ def parse_arguments(command, words, by_verb):
 
 
 def add_argument(parser, entry, as_word):
-    """Let a parser know an Argument; `as_word`: its value stands without a flag."""
-    if not entry.metavar and not as_word:
+    """Let a parser know an Argument; `as_word`: its value, if it has one, stands without a flag."""
+    if not entry.metavar:
         parser.add_argument(entry.flag, action="store_true")
     elif as_word:
         nargs = "*" if entry.many else "?"
-        parser.add_argument(entry.dest, type=entry.type, metavar=entry.metavar or entry.flag, nargs=nargs)
+        parser.add_argument(entry.dest, type=entry.type, metavar=entry.metavar, nargs=nargs)
     else:
         how = {"append": {"action": "append"}, "+": {"nargs": "+"}}.get(entry.many, {})
         parser.add_argument(entry.flag, type=entry.type, metavar=entry.metavar, **how)

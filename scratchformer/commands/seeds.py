@@ -35,7 +35,10 @@ def run(args):
     sweeps = []
     for config in configs:
         folder = Path(args.out) / config.name / "seeds"
-        sweeps.append(sweep(config, range(args.seeds), folder, progress=progress.show))
+        try:
+            sweeps.append(sweep(config, range(args.seeds), folder, progress=progress.show))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command continues: finished seeds are kept") from None
         progress.clear()
         print(draw_seeds(sweeps[-1], args.format, args.dpi))
         print(sweep_report(sweeps[-1]))

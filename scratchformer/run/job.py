@@ -1,4 +1,4 @@
-"""What most commands begin and the main job ends with: a trained run, and what to say of it."""
+"""A trained run: found or trained, and its outcome in a few lines."""
 
 import copy
 import gc
@@ -18,12 +18,12 @@ from scratchformer.system.progress import Progress
 
 
 def find_run(config, folder, overridden):
-    """The Run that lies in the folder; RunError if there is none, or if the user changed settings of
-    `config` by which it was not made."""
+    """The Run that lies in the folder; RunError if there is none, or if it was made with
+    other settings than the user asks for."""
     run = Run.open(folder)
     remove_leftovers(run.folder)
     if overridden and not run.files.holds(config):
-        raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
+        raise RunError(f"the run in {Path(folder)} has other settings than --set, --seed or --rule ask for")
     note_engine(run)
     return run
 
@@ -52,7 +52,7 @@ def train_run(run, resume=False, retrain=False):
 
     Raises Diverged where training does, and lets a Ctrl-C say how to continue.
     """
-    gc.freeze()                         # what the imports made stays: no need to look through it again
+    gc.freeze()                         # what the imports made stays: the collector need not look at it
     remove_leftovers(run.folder)
     state = find_state(run, resume, retrain)
     if state and state.step == run.config.training.steps:
@@ -95,7 +95,7 @@ def train_from(run, state):
         run.files.start()
         state = untrained._replace(rng=copy.deepcopy(untrained.rng))
     first = state.step
-    progress.show("compiling the model; the machine code is kept for next time", force=True)
+    progress.show("compiling the model (once; the machine code is kept)", force=True)
     try:
         compile_engine(run.config.training.dtype)
         for state in train(run.config, data, judge, state, run.files.save):

@@ -1,4 +1,4 @@
-"""How much memory a config needs, so that one too large for the machine is refused before it is filled."""
+"""How much memory a config needs: one too large for the machine is refused before anything is filled."""
 
 import os
 from math import inf, prod

@@ -63,7 +63,7 @@ def strings(terms):
 def margins_forward(params, cache, newer, older, answers, allowed, least, tolerance, margins):
     """margins[i*J+j] = top allowed logit - best logit not allowed, after newer half i and older half j.
 
-    inf where the rule says nothing; nan where it is too close to call: within `tolerance` of 0, or
+    inf where the rule allows any token; nan where it is too close to call: within `tolerance` of 0, or
     with a sum of weights below `least`, so small that digits are lost.
 
     cache: of (1, J) tokens, its embed filled; newer: (I, H, D + 1); older: (J, H, D + 1);
@@ -118,12 +118,12 @@ def fast_margins(params, sums, use_residual, answers, allowed):
 
 
 def exact_margins(params, ids, use_residual, allowed):
-    """(margins, likeliest tokens) by `model.forward`: ids (N, L), allowed (N, V) bool -> (N,) twice."""
-    margins, says = np.empty(len(ids)), np.empty(len(ids), np.int64)
+    """(margins, top predictions) by `model.forward`: ids (N, L), allowed (N, V) bool -> (N,) twice."""
+    margins, predicted = np.empty(len(ids)), np.empty(len(ids), np.int64)
     for first in range(0, len(ids), 4096):
         part = slice(first, first + 4096)
         logits = forward(params, ids[part], None, use_residual).logits[:, -1]
         right = np.where(allowed[part], logits, -inf).max(axis=1)
         margins[part] = right - np.where(allowed[part], -inf, logits).max(axis=1)
-        says[part] = logits.argmax(axis=1)
-    return margins, says
+        predicted[part] = logits.argmax(axis=1)
+    return margins, predicted

@@ -12,11 +12,11 @@ WIDTH = 80                              # of the report
 
 
 class Failure(NamedTuple):
-    """A context after which the likeliest token is not allowed."""
+    """A context after which the top prediction is not allowed."""
 
     producible: bool
     context: tuple
-    says: object                        # the likeliest token
+    predicted: object                   # the top prediction
     allowed: tuple
     margin: float
 
@@ -71,10 +71,10 @@ def prove_report(proof):
     if proof.any.wrong:
         lines += groups("wrong, by length", proof, lambda key: f"{key[0]} tokens")
         lines += groups("wrong, by answer", proof, lambda key: join(key[1]))
-        lines.append("\nfailures, the first ten")
+        lines.append("\nthe first ten failures")
         for failure in proof.any.failures[:10]:
             lines.append(shorten(
-                f"  {join(failure.context)}: says {failure.says}, allowed {join(failure.allowed)}, "
+                f"  {join(failure.context)}: predicts {failure.predicted}, allowed {join(failure.allowed)}, "
                 f"margin {failure.margin:.3g}" + ("" if failure.producible else " (not producible)")
             ))
     total, wrong = proof.producible.total.total(), proof.producible.wrong.total()
@@ -117,10 +117,10 @@ def shorten(text, width=WIDTH):
 
 def failures_text(proof):
     """The listed failures as a table with tabs between columns: at most LISTED of each set."""
-    lines = ["producible\tcontext\tsays\tallowed\tmargin"]
+    lines = ["producible\tcontext\tpredicted\tallowed\tmargin"]
     for failure in proof.any.failures:
         lines.append("\t".join((
-            "yes" if failure.producible else "no", join(failure.context), str(failure.says),
+            "yes" if failure.producible else "no", join(failure.context), str(failure.predicted),
             join(failure.allowed), f"{failure.margin:.6g}",
         )))
     return "\n".join(lines) + "\n"
