@@ -19,6 +19,7 @@ from scratchformer.run import run as run_run
 from scratchformer.run.config import Config, load_config
 from scratchformer.run.data import parse_tokens
 from scratchformer.run.job import train_run
+from scratchformer.run.place import find_place
 from scratchformer.system.files import write_atomically
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
@@ -147,7 +148,7 @@ def train(
 
     Raises ConfigError for a config that cannot be used, RunError for a folder that holds something else.
     """
-    run = Run.of(find_config(config, seed, settings, out), out)
+    run = find_place(find_config(config, seed, settings, out), out, retrain, Run)
     train_run(run, retrain=retrain)
     return run
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from scratchformer.engine.model import parameter_shapes, unflatten  # noqa: E402
 from scratchformer.run.config import ModelConfig, load_config  # noqa: E402
+from scratchformer.run.place import own_folder  # noqa: E402
 from scratchformer.run.run import Run  # noqa: E402
 from scratchformer.run.train import train  # noqa: E402
 
@@ -79,12 +80,17 @@ def small_cases(draw):
 def train_run(folder, *overrides, config="plus_last_even", stop_at=None):
     """A trained Run in `folder`; with `stop_at`, training is broken off after that step."""
     run = Run(folder, load_config(config, (*TINY, *overrides)))
-    run.files.start()
     data, judge, state = run.prepared
+    run.files.start(data)
     for state in train(run.config, data, judge, state, run.files.save):
         if stop_at is not None and state.step >= stop_at:
             break
     return run
+
+
+def run_name(*overrides, config="plus_last_even"):
+    """The name of the folder that the command line gives a run of these settings."""
+    return own_folder(load_config(config, overrides), "").name
 
 
 @pytest.fixture(scope="session")

@@ -60,8 +60,8 @@ def jobs(settings, figures, every):
     settings = [part for setting in settings for part in ("--set", setting)]
     return (
         Job("training", *settings, "--figure", figures[0]),
-        Job("drawing", "--visualize", "--figure", *figures),
-        Job("filming", "--visualize", "--video-qkv", "--every", str(every)),
+        Job("drawing", *settings, "--visualize", "--figure", *figures),
+        Job("filming", *settings, "--visualize", "--video-qkv", "--every", str(every)),
     )
 
 
@@ -86,6 +86,8 @@ def check_whole(path):
         with Image.open(path) as image:
             for frame in ImageSequence.Iterator(image):
                 frame.load()
+    elif path.suffix in (".txt", ".csv"):
+        assert path.read_text("utf-8")
     else:
         assert path.suffix == ".toml", path
         tomllib.loads(path.read_text("utf-8"))
@@ -119,7 +121,7 @@ def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0,
     earliest = starting_seconds()
     seconds = [job.finish(whole, *(["--retrain"] if job is commands[0] else [])) for job in commands]
     expected = contents(whole)
-    state = out / "plus_last_even" / "checkpoints" / "state.npz"
+    state = next(out.glob("plus_last_even*")) / "checkpoints" / "state.npz"
     counts = Counter()
     while counts.total() < kills:
         for job, latest in zip(commands, seconds, strict=True):

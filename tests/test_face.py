@@ -28,7 +28,7 @@ def test_a_run_is_trained_once_and_found_again(run, out):
     assert run.config.training.seed == 3 and run.steps[-1] == 20
     before = (run.folder / "checkpoints" / "state.npz").stat().st_mtime_ns
     again = sf.train("plus_last_even", seed=3, settings=SETTINGS, out=out)
-    opened = sf.open_run(out / "plus_last_even")
+    opened = sf.open_run(run.folder)
     assert (run.folder / "checkpoints" / "state.npz").stat().st_mtime_ns == before
     for one, other in zip(again.last.params, opened.at(20).params, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import SHORT, run_cli
+from conftest import SHORT, run_cli, run_name
 from conftest import train_run as trained_run
 
 from scratchformer.engine import digest
@@ -29,7 +29,7 @@ def test_training_a_run_again_gives_the_same(tmp_path):
 def test_the_loss_is_that_of_the_step(tmp_path):
     settings = [f"--set={entry}" for entry in (*SHORT, "training.eval_every=4")]
     done = run_cli("plus_last_even", *settings, "--step", "2", "--figure", "3", "--out", tmp_path)
-    run = Run.open(tmp_path / "plus_last_even")
+    run = Run.open(tmp_path / run_name(*SHORT, "training.eval_every=4"))
     windows = run.judge.train_windows
     loss = float(run.at(2).forward(windows[:, :-1], windows[:, 1:]).loss)
     assert f"loss at step 2: {loss:.4f} train (sample)" in done.stdout
@@ -50,10 +50,10 @@ def test_weights_of_another_engine_are_told(tmp_path, capsys):
     (run.folder / "engine.txt").write_text("0123456789abcdef")
     assert job.train_run(run) is None
     assert "the engine has changed since" in capsys.readouterr().err
-    job.find_run(run.config, run.folder, [])
-    assert "--retrain trains again" in capsys.readouterr().err
+    half = trained_run(tmp_path / "half", stop_at=10)
+    (half.folder / "engine.txt").write_text("0123456789abcdef")
     with pytest.raises(RunError, match="the engine has changed"):
-        job.train_run(run, resume=True)
+        job.train_run(half)
     assert job.train_run(run, retrain=True) > 0
     assert job.train_run(run) is None and capsys.readouterr().err == ""
 

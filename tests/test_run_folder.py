@@ -80,7 +80,7 @@ def test_starting_anew_clears_the_older_run(tmp_path):
     run = train_run(tmp_path / "run")
     (run.files.checkpoints / ".step_000005.npy.1.tmp").write_bytes(b"left by a killed process")
     fresh = Run(run.folder, run.config)
-    fresh.files.start()
+    fresh.files.start(fresh.data)
     assert fresh.steps == [] and list(fresh.files.checkpoints.iterdir()) == []
 
 

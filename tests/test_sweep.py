@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import matplotlib
 import numpy as np
 import pytest
-from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli
+from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli, run_name
 from matplotlib.figure import Figure
 
 from scratchformer.engine.model import forward
@@ -71,7 +71,7 @@ def test_a_seed_comes_to_the_same_as_a_run_of_it(config, tmp_path):
     settings = [part for entry in TINY for part in ("--set", entry)]
     done = run_cli("plus_last_even", *settings, "--seed", 3, "--figure", 2, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    run = Run.open(tmp_path / "plus_last_even")
+    run = Run.open(tmp_path / run_name(*TINY, "training.seed=3"))
     np.testing.assert_array_equal(result.theta, np.load(run.files.snapshot_path(20)))
     np.testing.assert_array_equal(result.history, np.array(run.files.load_state().history))
     assert (result.wrong, result.constrained) == run.last.count_wrong()
@@ -383,7 +383,7 @@ def test_the_study_through_the_command_line(tmp_path):
     done = run_cli(*command, "--out", tmp_path, "--set=training.warmup_steps=2", "--dpi", "40")
     assert done.returncode == 0, done.stderr
     assert "of 2 seeds learned the rule" in done.stdout
-    folder = tmp_path / "plus_last_even" / "seeds"
+    folder = tmp_path / run_name(*SHORT, "training.warmup_steps=2") / "seeds"
     assert {"seeds.csv", "seeds_atlas.png", "seeds_learning_curves.png", "seeds_compare.png"} <= {
         path.name for path in folder.iterdir()
     }

@@ -88,7 +88,7 @@ def test_an_installed_wheel_in_an_empty_folder(source, tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "a recipe that learns it: scratchformer plus_last_even_robust" in done.stdout
     assert [path.name for path in empty.iterdir()] == ["runs"]
-    plots = empty / "runs" / "plus_last_even" / "plots"
+    plots = empty / "runs" / "plus_last_even.steps-200" / "plots"
     assert len(list(plots.rglob("*.png"))) == 23 and (plots / "captions.md").is_file()
     done = call("explain", "plus_last_even", "5 8 3 +", "--visualize", "--name", "scores")
     assert done.returncode == 0 and "scores" in done.stdout, done.stderr

@@ -1,7 +1,5 @@
 """seeds: train one config from many seeds and draw what the seeds have in common."""
 
-from pathlib import Path
-
 from scratchformer.commands.arguments import CONFIG, DEBUG, DPI, FORMAT, OUT, RULE, SET, Argument
 from scratchformer.commands.trained import overrides
 
@@ -23,6 +21,7 @@ def run(args):
     """Train the seeds of the config, and of the other if there is one; draw and report each, then both."""
     from scratchformer.run.config import load_config
     from scratchformer.run.memory import check_memory
+    from scratchformer.run.place import own_folder
 
     configs = [load_config(name, overrides(args)) for name in (args.config, args.compare) if name is not None]
     check_memory(configs[-1])           # that of the first is checked where it is trained
@@ -34,7 +33,7 @@ def run(args):
     progress = Progress()
     sweeps = []
     for config in configs:
-        folder = Path(args.out) / config.name / "seeds"
+        folder = own_folder(config, args.out) / "seeds"
         try:
             sweeps.append(sweep(config, range(args.seeds), folder, progress=progress.show))
         except KeyboardInterrupt:

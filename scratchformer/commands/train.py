@@ -14,7 +14,7 @@ ARGUMENTS = (*TRAINED, STEP, SEQUENCE, FIGURE, FORMAT, DPI)
 def run(args):
     """Draw the figures and, where all are drawn, their captions; report."""
     names = pick_figures(args.figure)
-    model, seconds = train_model(args, open_run(args))
+    model, seconds = train_model(args, open_run(args), looking=False)
     from scratchformer.figures.draw import draw_all
     from scratchformer.run.job import print_outcome
 

@@ -1,7 +1,5 @@
 """What the commands share that work on a trained run."""
 
-from pathlib import Path
-
 from scratchformer.commands.arguments import UsageError
 
 
@@ -27,25 +25,35 @@ def open_run(args):
     from scratchformer.run.config import load_config
 
     config = load_config(args.config, overrides(args))
-    from scratchformer.run.job import check_step, find_run
-    from scratchformer.run.run import Run
+    from scratchformer.run.job import check_step
+    from scratchformer.run.place import find_place, find_saved
 
-    folder = Path(args.out) / config.name
     if args.visualize:
-        run = find_run(config, folder, overrides(args))
+        run = find_saved(config, args.out, overrides(args))
     else:
         check_step(getattr(args, "step", None), config.training)
-        run = Run(folder, config)
+        run = find_place(config, args.out, args.retrain)
     if getattr(args, "sequence", None) is not None:
         run.follow(args.sequence)
     return run
 
 
-def train_model(args, run):
-    """(the Model to work on, seconds that training took): trained now, or found so with seconds None."""
-    from scratchformer.run.job import train_run
+def train_model(args, run, looking=True):
+    """(the Model to work on, seconds that training took): trained now, or found so with seconds None.
 
-    seconds = None if args.visualize else train_run(run, args.resume, args.retrain)
+    looking: a run that is there is looked at as it is, finished or not, unless --resume or --retrain is given
+    """
+    from scratchformer.run.job import train_run
+    from scratchformer.run.place import note_state
+    from scratchformer.system.files import lock_folder
+
+    seconds = None
+    looking = looking and run.steps and run.files.can_resume() and not (args.resume or args.retrain)
+    if args.visualize or looking:
+        lock_folder(run.folder)
+        note_state(run)
+    else:
+        seconds = train_run(run, args.resume, args.retrain)
     step = getattr(args, "step", None)
     return run.last if step is None else run.at(step), seconds
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import numba
 import numpy as np
 
 from scratchformer.engine import jit
@@ -15,7 +16,9 @@ from scratchformer.engine.training import train_steps
 
 
 def compile_engine(dtype):
-    """Have all that a training calls compiled for a dtype, or loaded from the cache."""
+    """Have all that a training calls compiled for a dtype, or loaded; plain Python needs nothing."""
+    if numba.config.DISABLE_JIT:
+        return
     params = smallest_params(dtype)
     token = np.zeros((1, 1), np.int64)
     with backward_in_child(dtype):

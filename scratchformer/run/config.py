@@ -6,9 +6,11 @@ dotted key, value and what is allowed.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from scratchformer.system.errors import ConfigError, nearest, shown
 CONFIGS = next(path for home in scratchformer.__path__ if (path := Path(home, "configs")).is_dir())
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 LONGEST = 1_000_000                         # bytes of a config file
+LONGEST_NAME = 60                           # of a variant
 
 
 def number(default, low, high=math.inf, *, above=False):
@@ -84,6 +87,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    variant: str = field(default="", compare=False)     # what the command line changed: a part of names
 
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
@@ -123,7 +127,21 @@ def load_config(name, overrides=()):
                 values |= {"rule": whole_path(value, "."), "rule_digest": ""}
                 tree.pop("description", None)   # it tells of the rule that is replaced
         where[section, entry] = "--set"
-    return build_config(Path(path).stem, tree, str(path), where, errors)
+    config = build_config(Path(path).stem, tree, str(path), where, errors)
+    if not where:
+        return config
+    return dataclasses.replace(config, variant=variant_name(config, load_config(name), where))
+
+
+def variant_name(config, plain, keys):
+    """In which of the keys a config differs from the plain one, as part of a folder's name: seed-3, or
+    n_embd-4_steps-500."""
+    values = {key: [getattr(getattr(one, section), key) for one in (config, plain)] for section, key in keys}
+    parts = [f"{key}-{value}" for key, (value, usual) in sorted(values.items()) if value != usual]
+    name = re.sub(r"[^\w.+-]+", "-", "_".join(parts)).strip("-.")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def read_tree(name, seen=()):

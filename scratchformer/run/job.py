@@ -4,35 +4,16 @@ import copy
 import gc
 import sys
 import time
-from pathlib import Path
 
 from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import config_names
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
-from scratchformer.run.run import Run
+from scratchformer.run.place import claim, note_state
 from scratchformer.run.train import is_checkpoint, train
 from scratchformer.system.errors import Diverged, RunError
-from scratchformer.system.files import locked, remove_leftovers
+from scratchformer.system.files import lock_folder
 from scratchformer.system.program import command_line
 from scratchformer.system.progress import Progress
-
-
-def find_run(config, folder, overridden):
-    """The Run that lies in the folder; RunError if there is none, or if it was made with
-    other settings than the user asks for."""
-    run = Run.open(folder)
-    remove_leftovers(run.folder)
-    if overridden and not run.files.holds(config):
-        raise RunError(f"the run in {Path(folder)} has other settings than --set, --seed or --rule ask for")
-    note_engine(run)
-    return run
-
-
-def note_engine(run):
-    """Say it, on stderr, where the weights of a run come from another engine than the one that is now."""
-    if run.files.engine_changed():
-        print(f"the engine has changed since {run.folder} was trained: its weights are the old ones, "
-              "what they compute is the new one's; --retrain trains again", file=sys.stderr)
 
 
 def check_step(step, settings):
@@ -48,39 +29,41 @@ def check_step(step, settings):
 def train_run(run, resume=False, retrain=False):
     """Train the run unless it is finished; returns the seconds it took, or None.
 
-    resume: continue the unfinished run of the folder, RunError if there is none; retrain: even if finished
+    An unfinished run is continued, to the same bits as if it had not been interrupted. resume: RunError if
+    there is none to continue; retrain: start from step 0 in any case
 
     Raises Diverged where training does, and lets a Ctrl-C say how to continue.
     """
-    gc.freeze()                         # what the imports made stays: the collector need not look at it
-    remove_leftovers(run.folder)
+    find_state(run, resume, retrain)    # RunError, and ConfigError for what is too large, before a file is
+    run.prepared                        # written
+    gc.freeze()                         # what the imports made stays: no need to look through it again
+    claim(run, retrain)
     state = find_state(run, resume, retrain)
     if state and state.step == run.config.training.steps:
-        note_engine(run)
+        note_state(run)
         return None
-    run.prepared                        # ConfigError if it is too large, before a file is written
-    with locked(run.folder):
-        state = find_state(run, resume, retrain)            # again, now that nobody else trains it
-        if state and state.step == run.config.training.steps:
-            return None
-        if state and not resume:
-            print(f"found an unfinished run at step {state.step:,}; starting over (--resume continues it)",
-                  file=sys.stderr)
-        return train_from(run, state if resume else None)
+    if state:
+        run.files.check_data(run.data)
+        print(f"continuing the run in {run.folder} from step {state.step:,} (--retrain starts over)",
+              file=sys.stderr)
+    seconds = train_from(run, state)
+    lock_folder(run.folder)             # others may read it now
+    return seconds
 
 
 def find_state(run, resume, retrain):
     """The State that the folder holds of a run of this config, None if there is none or `retrain`; RunError
-    if there is none to resume."""
+    if there is none to resume, or none that can be."""
     resumable = run.files.can_resume()
     if resume and not resumable:
         raise RunError(f"--resume: no run of these settings in {run.folder}")
     state = run.files.load_state() if resumable and not retrain else None
     if state and not run.files.snapshot_path(state.step).is_file():
         raise RunError(f"{run.files.snapshot_path(state.step)} is missing; --retrain trains again")
-    if resume and run.files.engine_changed():
+    if state and state.step < run.config.training.steps and run.files.engine_changed():
         raise RunError(
-            f"--resume: the engine has changed since {run.folder} was begun; --retrain trains again"
+            f"the engine has changed since {run.folder} was begun, so it cannot be continued; "
+            "--retrain trains again"
         )
     return state
 
@@ -92,7 +75,7 @@ def train_from(run, state):
     run.files.forget()
     data, judge, untrained = run.prepared
     if state is None:
-        run.files.start()
+        run.files.start(data)
         state = untrained._replace(rng=copy.deepcopy(untrained.rng))
     first = state.step
     progress.show("compiling the model (once; the machine code is kept)", force=True)
@@ -108,7 +91,7 @@ def train_from(run, state):
     except KeyboardInterrupt:
         if not run.files.can_resume():
             raise
-        raise KeyboardInterrupt("the same command with --resume continues the training") from None
+        raise KeyboardInterrupt("the same command continues the training") from None
     except Diverged as error:
         raise Diverged(
             f"training diverged {error}; the snapshots before are kept. A lower training.learning_rate "
@@ -127,7 +110,8 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
     bad, judged = run.judge.judge_generated(model.generate(200, 50))
     print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
     if train_seconds is None:
-        print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
+        done = "already done" if run.steps[-1] == steps else "unfinished"
+        print(f"training: {done}, {run.steps[-1]:,} of {steps:,} steps")
     else:
         print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
     windows = run.judge.train_windows
@@ -143,6 +127,6 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
     verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
     count = f"{wrong} of {constrained} constrained positions wrong"
     print(f"{verdict}: held-out rule error {error:.2%} ({count})")
-    robust = f"{run.config.name}_robust"
+    robust = f"{run.config.name.partition('.')[0]}_robust"
     if error > LEARNED and robust in config_names():
         print(f"a recipe that learns it: {command_line(robust)}")

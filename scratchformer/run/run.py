@@ -32,16 +32,13 @@ class Run:
         self.rule = find_rule(config.data)
 
     @classmethod
-    def of(cls, config, out):
-        """The run of a config among the runs in a folder, trained or not."""
-        return cls(Path(out) / config.name, config)
-
-    @classmethod
     def open(cls, folder):
         """The run whose files lie in `folder`."""
         path = Path(folder) / "config.toml"
         if not path.is_file():
-            raise RunError(f"no run in {folder}: {path} is missing")
+            others = sorted(other.parent.name for other in path.parent.parent.glob("*/config.toml"))
+            there = f"; beside it there are {', '.join(others[:5])}" if others else ""
+            raise RunError(f"no run in {folder}: {path} is missing{there}")
         config = dataclasses.replace(load_config(str(path)), name=Path(folder).resolve().name)
         run = cls(folder, config)
         if not run.steps:
@@ -63,7 +60,9 @@ class Run:
         return self.files.history
 
     def at(self, step):
-        """The Model at a saved step; RunError where there is none, or its snapshot is damaged."""
+        """The Model at a saved step; RunError where there is none, its snapshot is damaged, or the run's data
+        cannot be drawn again."""
+        self.files.check_data(self.data)
         return self.model_class(self, step, self.files.params(step))
 
     @property
