@@ -118,7 +118,7 @@ def test_it_trains_and_the_run_reads_back(write, tmp_path):
         ("return {1} if len(history) == 30 else None", "alone, but None, after the history ["),
         ("return {len(history) % 2}", "alone, but {"),
         ("return {history[0]}", "alone, but {"),
-        ("import random; return {random.randrange(11)}", "at first, then {"),
+        ("import random; return {random.randrange(11)}", ": answers {"),
         ("calls.append(1); return {len(calls) % 11}", "at first, then {"),
         ("return None", "returns None after every history tried, with the tokens 0, 1, 2"),
         ("raise ValueError('two\\nlines')", ":2: ValueError: two lines, after"),

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import numba
 
+from scratchformer.engine.cache_files import seal_cache
+
 ENGINE = Path(__file__).parent
 NAME = "scratchformer-"                 # of the folders of machine code, before the hash
 
@@ -102,6 +104,8 @@ def jit(function):
         dispatcher = numba.njit(
             cache=FOLDER is not None, error_model="numpy", nogil=True, no_cfunc_wrapper=True
         )(function)
+        if FOLDER is not None:
+            seal_cache(dispatcher)
     compile_with_theirs = dispatcher.compile
 
     def compile(signature):
