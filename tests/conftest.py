@@ -37,7 +37,8 @@ ODD = [                                         # models that no figure may stum
 
 FAST = {                                        # modules of the subset `-m fast`, which takes under a minute
     "test_adam", "test_model", "test_gradcheck", "test_config", "test_configs", "test_data", "test_rules",
-    "test_own_rule", "test_run_folder", "test_pool", "test_train", "test_commands", "test_figures", "test_wheel",
+    "test_own_rule", "test_run_folder", "test_pool", "test_train", "test_commands", "test_figures",
+    "test_wheel",
 }
 
 settings.register_profile("tests", deadline=None, derandomize=True, print_blob=False)

@@ -368,9 +368,9 @@ def test_texts_keep_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "no --seed"),
-    (["--compare", "plus_last_even"], "--compare goes with --seeds"),
-    (["--seeds", "2", "--retrain", "--step", "7"], "--seeds does not go with --retrain, --step"),
+    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "--seed does not go with seeds"),
+    (["--compare", "plus_last_even"], "--compare does not go with train, only with seeds"),
+    (["--seeds", "2", "--retrain", "--step", "7"], "--retrain does not go with seeds"),
 ])
 def test_wrong_arguments(tmp_path, arguments, message):
     done = run_cli("plus_last_even", *arguments, "--out", tmp_path)

@@ -368,6 +368,23 @@ def test_ctrl_c(at, copy):
     assert all(now[path] == content for path, content in before.items() if path.suffix != ".png")
 
 
+@pytest.mark.parametrize(("module", "function", "args", "advice"), [
+    ("tools.prove.prove", "prove", [*SETTINGS, "--visualize", "--prove"], ""),
+    ("tools.seeds.sweep", "sweep", ["--seeds", "2"], "; the same command continues: finished seeds are kept"),
+    ("run.train", "prepare", [*SETTINGS, "--retrain"], ""),         # before there is anything to resume
+])
+def test_what_ctrl_c_advises(module, function, args, advice, copy, tmp_path):
+    before = f"""
+        import scratchformer.{module} as module
+        def interrupted(*args, **options):
+            raise KeyboardInterrupt
+        module.{function} = interrupted
+    """
+    done = drive(tmp_path, before, CONFIG, *args, "--out", copy)
+    refused(done, "interrupted", 130)
+    assert done.stderr == f"run.py: interrupted{advice}\n"
+
+
 def test_ctrl_c_in_the_first_moment(tmp_path):
     before = """
         import builtins

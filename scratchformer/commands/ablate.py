@@ -1,7 +1,7 @@
 """ablate: overwrite activations and see what becomes of the answers."""
 
 from scratchformer.commands.arguments import STEP, TRAINED, Argument
-from scratchformer.commands.trained import open_run, train_model
+from scratchformer.commands.trained import requested_run, train_model
 
 HELP = "overwrite activations, see how the answers change"
 EXAMPLE = 'ablate plus_last_even "attention[+ -> odd]" "v=mean"'
@@ -11,7 +11,7 @@ ARGUMENTS = (*TRAINED, STEP)
 
 def run(args):
     """Print what all the interventions at once do to the answers."""
-    run = open_run(args)
+    run = requested_run(args)
     from scratchformer.analysis import interventions
 
     edits = [interventions.parse_intervention(text, run.untrained) for text in args.ablate]

@@ -1,7 +1,7 @@
 """causal: draw the figures of causal evidence."""
 
 from scratchformer.commands.arguments import DPI, FORMAT, SEQUENCE, STEP, TRAINED, Argument
-from scratchformer.commands.trained import open_run, plots_folder, train_model
+from scratchformer.commands.trained import requested_run, plots_folder, train_model
 
 HELP = "draw the figures of causal evidence"
 EXAMPLE = "causal plus_last_even --step 5000"
@@ -11,7 +11,7 @@ ARGUMENTS = (*TRAINED, STEP, SEQUENCE, FORMAT, DPI)
 
 def run(args):
     """Draw the figures and print where they are."""
-    model, _ = train_model(args, open_run(args))
+    model, _ = train_model(args, requested_run(args))
     from scratchformer.figures.causal import NAMES
     from scratchformer.figures.draw import draw_all
 

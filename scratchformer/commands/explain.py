@@ -5,7 +5,7 @@ import sys
 from shutil import get_terminal_size
 
 from scratchformer.commands.arguments import STEP, TRAINED, Argument, UsageError
-from scratchformer.commands.trained import open_run, train_model
+from scratchformer.commands.trained import requested_run, train_model
 
 HELP = "walk through the maths of an input in numbers"
 EXAMPLE = 'explain plus_last_even "5 8 3 +" --name scores --at 3,1'
@@ -23,7 +23,7 @@ def run(args):
     """Print the explanation, or stop in the debugger where the quantity is computed."""
     if args.pdb and not args.name:
         raise UsageError("--pdb stops at a quantity: give its --name")
-    run = open_run(args)
+    run = requested_run(args)
     from scratchformer.engine.names import ACTIVATION_NAMES
     from scratchformer.tools.explain.explain import check_name, explain, stop_in_debugger
 

@@ -1,7 +1,7 @@
 """prove: judge a trained model after every context there is."""
 
 from scratchformer.commands.arguments import STEP, TRAINED, Argument
-from scratchformer.commands.trained import open_run, train_model
+from scratchformer.commands.trained import requested_run, train_model
 
 HELP = "judge the model after every context there is"
 EXAMPLE = "prove plus_last_even_robust"
@@ -17,7 +17,7 @@ ARGUMENTS = (
 
 def run(args):
     """Print the report, write the failures: 0 if the model is right after all producible contexts, else 1."""
-    model, _ = train_model(args, open_run(args))
+    model, _ = train_model(args, requested_run(args))
     from scratchformer.system.files import write_atomically
     from scratchformer.system.progress import Progress
     from scratchformer.tools.prove.prove import prove

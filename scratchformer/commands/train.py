@@ -3,7 +3,7 @@
 import time
 
 from scratchformer.commands.arguments import DPI, FIGURE, FORMAT, SEQUENCE, STEP, TRAINED
-from scratchformer.commands.trained import open_run, pick_figures, plots_folder, train_model
+from scratchformer.commands.trained import requested_run, pick_figures, plots_folder, train_model
 
 HELP = "train, or find it trained, and draw all figures"
 EXAMPLE = "train plus_last_even --seed 3 --figure 5 6"
@@ -14,7 +14,7 @@ ARGUMENTS = (*TRAINED, STEP, SEQUENCE, FIGURE, FORMAT, DPI)
 def run(args):
     """Draw the figures and, where all are drawn, their captions; report."""
     names = pick_figures(args.figure)
-    model, seconds = train_model(args, open_run(args), looking=False)
+    model, seconds = train_model(args, requested_run(args), looking=False)
     from scratchformer.figures.draw import draw_all
     from scratchformer.run.job import print_outcome
 

@@ -13,7 +13,7 @@ def overrides(args):
     return changes
 
 
-def open_run(args):
+def requested_run(args):
     """The Run that the arguments name: the saved one with --visualize, else the one to find or train.
 
     Raises UsageError, ConfigError or RunError; writes nothing.

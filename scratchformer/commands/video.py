@@ -3,7 +3,7 @@
 import time
 
 from scratchformer.commands.arguments import FIGURE, SEQUENCE, TRAINED, Argument, UsageError
-from scratchformer.commands.trained import open_run, pick_figures, train_model
+from scratchformer.commands.trained import requested_run, pick_figures, train_model
 
 VIDEO_QKV = Argument("--video-qkv", "only the film of embeddings, q, k and v")
 
@@ -42,7 +42,7 @@ def run(args):
         require_ffmpeg()
     if not args.figure:
         names = [name for name in film.film_names() if "qkv" in name or not args.video_qkv]
-    run = train_model(args, open_run(args))[0].run
+    run = train_model(args, requested_run(args))[0].run
     reasons = {name: film.left_out(run, name) for name in names}
     for name, reason in reasons.items():
         if reason:

@@ -128,7 +128,7 @@ class Walk:
             wrong[close] = ~allowed[answer[close], predicted]
             constrained = answer > 0
             return start, *(
-                count(answer, margins, wrong, (producible[start:stop] == flag) & constrained, len(names))
+                tally(answer, margins, wrong, (producible[start:stop] == flag) & constrained, len(names))
                 for flag in (True, False)
             )
 
@@ -160,7 +160,7 @@ class Walk:
         return tuple(self.vocabulary[i] for i in ids)
 
 
-def count(answers, margins, wrong, members, size):
+def tally(answers, margins, wrong, members, size):
     """(contexts by answer, wrong ones by answer, smallest margin, its entry, wrong entries) of `members`."""
     least = np.where(members, margins, inf).argmin()
     return (

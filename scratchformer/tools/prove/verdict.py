@@ -67,13 +67,13 @@ def prove_report(proof):
         lines.append(f"{name:<14}{total:>16,}{wrong:>14,}{share:>11}{verdict.margin:>18.3g}")
     for name, verdict in (("producible", proof.producible), ("any string", proof.any)):
         if verdict.context:
-            lines.append(shorten(f"smallest margin, {name}: after {join(verdict.context)}"))
+            lines.append(cut_line(f"smallest margin, {name}: after {join(verdict.context)}"))
     if proof.any.wrong:
         lines += groups("wrong, by length", proof, lambda key: f"{key[0]} tokens")
         lines += groups("wrong, by answer", proof, lambda key: join(key[1]))
         lines.append("\nthe first ten failures")
         for failure in proof.any.failures[:10]:
-            lines.append(shorten(
+            lines.append(cut_line(
                 f"  {join(failure.context)}: predicts {failure.predicted}, allowed {join(failure.allowed)}, "
                 f"margin {failure.margin:.3g}" + ("" if failure.producible else " (not producible)")
             ))
@@ -99,7 +99,7 @@ def groups(title, proof, name):
     worst = counts[2].most_common(12)
     for group, _ in worst:
         wrong, total, wrong_any, total_any = (count[group] for count in counts)
-        lines.append(f"{shorten(group, 20):<22}{wrong:>12,}{total:>16,}{wrong_any:>12,}{total_any:>16,}")
+        lines.append(f"{cut_line(group, 20):<22}{wrong:>12,}{total:>16,}{wrong_any:>12,}{total_any:>16,}")
     if len(counts[2]) > len(worst):
         lines.append(f"and {len(counts[2]) - len(worst):,} more")
     return lines
@@ -110,7 +110,7 @@ def join(tokens):
     return " ".join(map(str, tokens))
 
 
-def shorten(text, width=WIDTH):
+def cut_line(text, width=WIDTH):
     """The text, cut to a width."""
     return text if len(text) <= width else text[: width - 3] + "..."
 
