@@ -58,6 +58,8 @@ def main(argv=None):
 
 def check_against_files(args):
     """RunError for what argparse can't know; the figures asked for by their names."""
+    from scratchformer.figures.catalogue import pick_figures
+
     args.all_figures = not args.figure
     args.figure = pick_figures(args.figure)
     if args.format == "mp4":
@@ -260,29 +262,14 @@ def ablate(args, model, seconds):
 
 def draw_causal(args, model, seconds):
     """Draw the figures of causal evidence and print where they are."""
-    from scratchformer.figures.causal import NAMES
+    from scratchformer.figures.catalogue import figure_names
     from scratchformer.figures.draw import draw_all
 
+    names = figure_names("causal")
     plots = plots_folder(args, model)
-    draw_all(model, list(NAMES), plots, args.format, args.dpi)
-    print(f"figures: {plots / 'causal'} ({len(NAMES)} files)")
+    draw_all(model, names, plots, args.format, args.dpi)
+    print(f"figures: {plots / 'causal'} ({len(names)} files)")
     return 0
-
-
-def pick_figures(numbers):
-    """The figures of those numbers or names, all without any; RunError where there is none."""
-    from scratchformer.figures.catalogue import figure_names
-    names = figure_names()
-    if not numbers:
-        return names
-    main = {str(int(name[:2])): name for name in names if "/" not in name}
-    known = main | {name: name for name in names}
-    picked = [known.get(n.lstrip("0") if n.isdecimal() else n) for n in numbers]
-    if None in picked:
-        unknown = numbers[picked.index(None)]
-        more = ", ".join(name for name in names if "/" in name)
-        raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
-    return list(dict.fromkeys(picked))
 
 
 if __name__ == "__main__":
