@@ -2,24 +2,18 @@
 
 import numpy as np
 
-from scratchformer.figures import cells, demos, landscapes, planes, qk
-from scratchformer.figures import f04_generated_sequences as f04
-from scratchformer.figures import f05_token_embeddings as f05
-from scratchformer.figures import f06_embedding_scatter as f06
-from scratchformer.figures import f07_output_probs_embed as f07
-from scratchformer.figures import f10_qk_space_focus as f10
-from scratchformer.figures import f11_probability_heatmap_with_values as f11
-from scratchformer.figures import f12_sequence_embeddings as f12
-from scratchformer.figures import f13_qk_attention as f13
-from scratchformer.figures import f14_value_output as f14
-from scratchformer.figures import f15_residuals as f15
-from scratchformer.figures.sequences import row_labels
-from scratchformer.figures.style import family
-from scratchformer.figures.supplementary import f07_qkv_overview as s07
-from scratchformer.figures.supplementary import f09_qk_full_heatmap as s09
-from scratchformer.figures.supplementary import f14_attention_matrix as s14
+from scratchformer.analysis.answers import (
+    answer_share, count_right, explained_by_answers, judge_sequences, landings, mean_shifts,
+    right_without_attention, single_answers,
+)
+from scratchformer.analysis.attention import answer_attention, attention_shares, even_attention, most_read
+from scratchformer.analysis.families import family, family_gaps, group_distances, sequence_distances
+from scratchformer.analysis.followed import follow_all
+from scratchformer.analysis.geometry import closest_and_farthest
+from scratchformer.analysis.landscape import landscapes, likeliest_counts, square_box, stream_points
+from scratchformer.analysis.scores import focus, key_scores, mean_scores, pair_scores
+from scratchformer.figures.f04_generated_sequences import written
 from scratchformer.run.data import parse_tokens
-from scratchformer.run.judge import lands_right
 from scratchformer.tools.prove.prove import prove
 
 STEPS = {"early": 2000, "middle": 4000, "late": 6000}   # of training, at which the text looks
@@ -83,15 +77,15 @@ def learning(model):
 def data(model):
     """What the model read, and what it writes."""
     tokens = np.concatenate(model.data.train_sequences)
-    correct, count = cells.count(cells.judge(model, model.data.train_sequences))
-    before, after = (cells.count(f04.written(model.run.at(at))[1]) for at in (model.run.steps[0], model.step))
+    correct, count = count_right(judge_sequences(model, model.data.train_sequences))
+    before, after = (count_right(written(model.run.at(at))[1]) for at in (model.run.steps[0], model.step))
     bad, judged = model.run.judge.judge_generated(model.generate(200, 50))
     return {
         "sequences": f"{len(model.data.train_sequences):,}", "tokens": f"{len(tokens):,}",
         "share_constrained": f"{count / len(tokens):.1%}", "share_correct": f"{correct / count:.0%}",
         "share_plus": f"{(tokens == model.vocabulary.index('+')).mean():.1%}",
         "written_before": "{} of {}".format(*before), "written_after": "{} of {}".format(*after),
-        "written_wrong": f"{bad / judged:.2%}", "mass": f"{s14.answer_share(model)[0]:.1%}",
+        "written_wrong": f"{bad / judged:.2%}", "mass": f"{answer_share(model)[0]:.1%}",
     }
 
 
@@ -99,11 +93,13 @@ def embeddings(model):
     """Where tokens and positions lie."""
     W, W_pos, even = model.params.W_token, model.params.W_pos, ids(model, "even")
     (apart, spread), (apart_0, spread_0) = (
-        planes.group_distances(one.params.W_token, model.vocabulary)
+        group_distances(one.params.W_token, model.vocabulary)
         for one in (model, model.run.at(model.run.steps[0]))
     )
-    near, _, distance, _ = f06.extremes(W[even])
-    split = [f05.compare_families(model.run.at(at))[0][1] for at in model.run.steps]
+    near, _, distance, _ = closest_and_farthest(W[even])
+    split = [gap > both for gap, both in (
+        family_gaps(model.run.at(at))["even", "odd"] for at in model.run.steps
+    )]
     hops = np.linalg.norm(np.diff(W_pos, axis=0), axis=1)
     return {
         "even_odd": f"{apart['even', 'odd']:.2f}", "even_plus": f"{apart['even', 'operator']:.2f}",
@@ -125,7 +121,7 @@ def projections(model):
     grid, start = (model.run.at(at).grid for at in (model.step, model.run.steps[0]))
     sizes = np.linalg.svd(model.params.W_q[:, 0], compute_uv=False)
     apart, apart_0 = (
-        [planes.group_distances(part[:, 0].mean(axis=1), model.vocabulary)[0]["even", "operator"]
+        [group_distances(part[:, 0].mean(axis=1), model.vocabulary)[0]["even", "operator"]
          for part in (cache.q, cache.k)] for cache in (grid, start)
     )
     return {
@@ -138,18 +134,21 @@ def projections(model):
 
 def attention(model):
     """Who reads whom."""
-    shares = {
-        name: qk.attention_shares(model.run.at(at).held_out, model.vocabulary, constrained(model))["even"]
+    cache, history = model.held_out, model.run.history
+
+    def shares(weights, where):
+        return attention_shares(weights, cache.tokens, model.vocabulary, where)
+
+    to_even = {
+        name: shares(model.run.at(at).held_out.attention[:, 0], constrained(model))["even"]
         for name, at in {"end": model.step, "start": model.run.steps[0], **STEPS}.items()
     }
-    cache, history = model.held_out, model.run.history
-    alike = cache._replace(attention=np.broadcast_to(qk.evenly(cache.tokens.shape[1]), cache.attention.shape))
-    even_queries = np.isin(cache.tokens, ids(model, "even"))
-    means = s09.family_means(qk.pair_scores(model), model.vocabulary)["operator"]
+    weights, even_queries = cache.attention[:, 0], np.isin(cache.tokens, ids(model, "even"))
+    means = mean_scores(pair_scores(model), model.vocabulary)["operator"]
     return {
-        **{f"read_{name}": f"{share:.1%}" for name, share in shares.items()},
-        "read_alike": f"{qk.attention_shares(alike, model.vocabulary, constrained(model))['even']:.1%}",
-        "even_reads_plus": f"{qk.attention_shares(cache, model.vocabulary, even_queries)['operator']:.1%}",
+        **{f"read_{name}": f"{share:.1%}" for name, share in to_even.items()},
+        "read_alike": f"{shares(even_attention(weights.shape), constrained(model))['even']:.1%}",
+        "even_reads_plus": f"{shares(weights, even_queries)['operator']:.1%}",
         "error_late": f"{history['rule_error'][history['step'] == STEPS['late']][0]:.1%}",
         **{f"score_{name}": number(mean, 0) for name, mean in means.items()},
         **recency(model),
@@ -158,9 +157,9 @@ def attention(model):
 
 def recency(model):
     """By how much the query of + prefers nearer keys of even tokens."""
-    token, shown = f10.focus(model)
+    token, shown = focus(model)
     scores = np.array([                                                         # (query T, even, key T)
-        f10.key_scores(model.grid, token, position)[ids(model, "even")]
+        key_scores(model.grid, token, position)[ids(model, "even")]
         for position in range(model.config.model.block_size)
     ])
     leads = [
@@ -177,33 +176,32 @@ def predictions(model):
     """Which token is the likeliest where, and whom attention brings there."""
     embed = model.grid.embed.reshape(-1, model.config.model.n_embd)
     areas, areas_early = (
-        f07.likeliest_counts(landscapes.landscapes(
-            model.run.at(at), landscapes.square_box(landscapes.stream_points(model.run.at(at)))
-        ).reshape(-1, len(model.vocabulary))) for at in (model.step, STEPS["early"])
+        likeliest_counts(landscapes(one, square_box(stream_points(one))))
+        for one in (model, model.run.at(STEPS["early"]))
     )
     plus = model.vocabulary.index("+")
-    cache, allowed, right = f11.landings(model)
+    cache, allowed, right = landings(model)
     chosen = constrained(model)
-    still = int(lands_right(model.landscape(cache.embed[chosen]), allowed[chosen]).sum())
+    still = right_without_attention(model, cache.embed, allowed)
     return {
         "regions": f"{(areas > 0).sum()}", "regions_early": f"{(areas_early > 0).sum()}",
         **{f"area_{name}": f"{areas[model.vocabulary.index(token)] / areas.sum():.1%}"
            for name, token in (("plus", "+"), ("6", "6"), ("0", "0"), ("2", "2"))},
         "points": f"{len(embed)}",
-        "points_plus": f"{f07.likeliest_counts(model.landscape(embed))[plus]}",
+        "points_plus": f"{likeliest_counts(model.landscape(embed))[plus]}",
         "right": f"{right.sum():,}", "still": f"{still:,}", "still_share": f"{still / chosen.sum():.1%}",
     }
 
 
 def sequence(model):
     """What becomes of the sequences that the figures follow."""
-    shown = demos.follow_all(model)
+    shown = follow_all(model)
     cache = shown[0].cache
-    apart = list(f12.distances(cache.embed[0], row_labels(model, cache)).values())
-    share, alike, _ = f13.answer_attention(model)
-    weight, distance, length = f14.most_read(model)
-    shifts = f15.mean_shifts(model)
-    between = s07.answer_shares(model.held_out, s07.single_answers(model))
+    apart = list(sequence_distances(cache.embed[0], shown[0].words).values())
+    share, alike, _ = answer_attention(model)
+    weight, distance, length = most_read(model)
+    shifts = mean_shifts(model)
+    between = explained_by_answers(model.held_out, single_answers(model))
     weights = cache.attention[0, 0, shown[0].where[-1]]
     values = {
         "apart": f"{apart[0]:.2f}", "among": f"{apart[1]:.2f}",

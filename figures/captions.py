@@ -2,7 +2,7 @@
 
 import re
 
-from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.figures.catalogue import every_figure, figure_module
 from scratchformer.run.judge import LEARNED
 
 CAPITALS = {"qk": "QK", "qkv": "QKV"}
@@ -16,7 +16,7 @@ def captions(model, names, format="png"):
         f"Rule: {model.config.description or model.config.data.rule}.",
         verdict(model),
     ]
-    for name in sorted(names, key=figure_names().index):
+    for name in sorted(names, key=every_figure().index):
         heading = describe_name(name)
         parts += [
             f"## {heading}", f"![{heading}]({name}.{format})", figure_module(name).caption(model),

@@ -1,27 +1,57 @@
-"""Which figures there are. A figure is a module named f<number>_<name>.py, in this folder or in
-supplementary/ or extended/ below it.
+"""Which figures there are: the modules named f<number>_<name>.py in this folder and the folders below it.
 
 Such a module has `SIZE`, the figure's width and height in inches, `draw(fig, model)`, and
-`caption(model)`, a paragraph on what is to be seen in it, with the numbers of this run.
+`caption(model)`, a paragraph on what is to be seen in it, with the numbers of this run. Those of
+learning_dynamics/ are films: see film.py.
 """
 
 import importlib
 from pathlib import Path
 
+from scratchformer.system.errors import RunError
+
 HERE = Path(__file__).resolve().parent
+PATTERN = "f[0-9][0-9]_*.py"
+DEFAULT = ("", "supplementary", "extended")     # folders of what the main job draws, in reading order
+FILMS = "learning_dynamics"
 
 
-def figure_names():
-    """Names of all figures in reading order, such as 02_learning_curve and supplementary/07_qkv_overview:
-    also their files, without the ending."""
+def figure_names(*folders):
+    """Names of the figures in these folders, such as 02_learning_curve and causal/02_patching: also their
+    files, without the ending; without folders, of what the main job draws, in reading order."""
     return [
-        folder + path.stem[1:]
-        for folder in ("", "supplementary/", "extended/")
-        for path in sorted((HERE / folder).glob("f[0-9][0-9]_*.py"))
+        f"{folder}/{path.stem[1:]}".lstrip("/")
+        for folder in folders or DEFAULT for path in sorted((HERE / folder).glob(PATTERN))
     ]
+
+
+def every_figure():
+    """Names of all figures but films, the main job's first."""
+    others = {path.parent.name for path in HERE.glob(f"*/{PATTERN}")} - {*DEFAULT, FILMS}
+    return figure_names(*DEFAULT, *sorted(others))
 
 
 def figure_module(name):
     """The module that draws the figure of that name."""
     folder, _, stem = name.rpartition("/")
     return importlib.import_module(".".join(filter(None, ["scratchformer.figures", folder, f"f{stem}"])))
+
+
+def pick_figures(words):
+    """Names of the figures that a user asks for, each once; of what the main job draws if for none.
+
+    words: numbers (5, 05), names (05_token_embeddings, causal/02_patching), or names without their number
+    (token_embeddings, patching). Raises RunError with what there is for any other.
+    """
+    if not words:
+        return figure_names()
+    names = every_figure()
+    main = {str(int(name[:2])): name for name in names if "/" not in name}
+    short = {name.rpartition("/")[2][3:]: name for name in reversed(names)}         # the main job's win
+    known = short | main | {name: name for name in names}
+    picked = [known.get(word.lstrip("0") if word.isdecimal() else word) for word in words]
+    if None in picked:
+        unknown = words[picked.index(None)]
+        more = ", ".join(name for name in names if "/" in name)
+        raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
+    return list(dict.fromkeys(picked))

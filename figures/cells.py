@@ -4,24 +4,8 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from scratchformer.figures.labels import add_labels
-from scratchformer.figures.style import CORRECT, INK, OPEN, VERDICTS, WRONG
-from scratchformer.run.data import judge_sequence
-
-MARKS = {1: "✓", 0: "✗"}
-
-
-def judge(model, sequences, context=None):
-    """Verdicts of sequences, each given at most `context` tokens before a token (None: all of them)."""
-    return [
-        judge_sequence(model.rule, model.data.vocabulary, sequence, context or len(sequence))
-        for sequence in sequences
-    ]
-
-
-def count(verdicts):
-    """(how many constrained tokens are correct, how many are constrained)."""
-    flat = np.concatenate(verdicts)
-    return int((flat == 1).sum()), int((flat >= 0).sum())
+from scratchformer.figures.marks import legend
+from scratchformer.figures.style import CORRECT, INK, MARKS, OPEN, VERDICTS, WRONG, clear_frame
 
 
 def share(correct, constrained):
@@ -41,8 +25,7 @@ def draw_cells(ax, model, sequences, verdicts):
     ax.set(xlim=(0, longest), ylim=(len(sequences), 0), xlabel="position in the sequence")
     ax.set_xticks(np.arange(0, longest, 5) + 0.5, range(0, longest, 5))
     ax.set_yticks(np.arange(len(sequences)) + 0.5, range(1, len(sequences) + 1))
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    clear_frame(ax)
     cells = [(row, t) for row, sequence in enumerate(sequences) for t in range(len(sequence))]
     verdict = np.concatenate(verdicts)
     points = np.array([(t + 0.5, row + 0.5) for row, t in cells])
@@ -59,11 +42,7 @@ def draw_cells(ax, model, sequences, verdicts):
 
 def verdict_legend(fig, y):
     """What the colours mean, centred at height y in inches."""
-    handles = [
+    legend(fig, [
         Patch(color=CORRECT, label="✓ follows the rule"), Patch(color=WRONG, label="✗ breaks the rule"),
         Patch(color=OPEN, label="the rule says nothing"),
-    ]
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(0.5, y / fig.get_size_inches()[1]), ncols=3,
-        handlelength=1.4, columnspacing=2,
-    )
+    ], y, handlelength=1.4, columnspacing=2, handletextpad=None)

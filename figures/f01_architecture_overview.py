@@ -193,7 +193,7 @@ def caption(model):
         "the LM head": params[10:],
     }
     stream = (
-        "each adding to what it finds there" if model.config.model.use_residual
+        "each adding to what it finds there" if model.use_residual
         else "each replacing what it finds there, as this model has no residual connections"
     )
     plane = (

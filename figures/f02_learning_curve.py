@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 
+from scratchformer.figures.marks import legend
 from scratchformer.figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
 from scratchformer.figures.words import counted, listed
 from scratchformer.run.judge import GENERATED_RULE_ERROR, RULE_ERROR
@@ -60,7 +61,7 @@ def draw(fig, model):
         loss_ax.text(
             model.step, 1.01, f"step {model.step:,}", transform=loss_ax.get_xaxis_transform(), ha="center"
         )
-    fig.legend(handles=lines, loc="center", bbox_to_anchor=(0.5, 4.65 / SIZE[1]), ncols=5, columnspacing=1.5)
+    legend(fig, lines, 4.65, columnspacing=1.5, handletextpad=None)
     for x, text, color in ((0.75, RULE_ERROR, WRONG), (5.15, GENERATED_RULE_ERROR, GENERATED)):
         fig.text(
             x / SIZE[0], 0.8 / SIZE[1], textwrap.fill(text, 66), va="top", fontsize=8, color=color,

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from scratchformer.figures.cells import count, draw_cells, judge, share, verdict_legend
+from scratchformer.analysis.answers import count_right, judge_sequences
+from scratchformer.figures.cells import draw_cells, share, verdict_legend
 from scratchformer.figures.style import panel, title
 from scratchformer.figures.words import code, counted
 
@@ -13,11 +14,11 @@ SHOWN = 6
 def draw(fig, model):
     """The first sequences of the training set, judged with all that came before each token."""
     everything = model.data.train_sequences
-    verdicts = judge(model, everything)
+    verdicts = judge_sequences(model, everything)
     title(
         fig, f"Training data of {model.name}",
         f"{min(SHOWN, len(everything))} of {len(everything):,} sequences; "
-        f"in all of them {share(*count(verdicts))}",
+        f"in all of them {share(*count_right(verdicts))}",
     )
     ax = panel(fig, 0.5, 0.55, 9.35, 2.5)
     draw_cells(ax, model, everything[:SHOWN], verdicts[:SHOWN])
@@ -28,7 +29,7 @@ def draw(fig, model):
 def caption(model):
     """What the figure shows, and how much of the data the rule constrains."""
     everything = model.data.train_sequences
-    correct, constrained = count(judge(model, everything))
+    correct, constrained = count_right(judge_sequences(model, everything))
     tokens = np.concatenate(everything)
     counts = np.bincount(tokens, minlength=len(model.vocabulary))
     most, least = counts.argmax(), counts.argmin()

@@ -1,6 +1,7 @@
 """Sequences sampled from the model before training and after: whether it can follow the rule unaided."""
 
-from scratchformer.figures.cells import count, draw_cells, judge, share, verdict_legend
+from scratchformer.analysis.answers import count_right, judge_sequences
+from scratchformer.figures.cells import draw_cells, share, verdict_legend
 from scratchformer.figures.style import panel, title
 
 SIZE = (10, 6.7)
@@ -24,14 +25,14 @@ def draw(fig, model):
         sequences, verdicts = written(one)
         ax = panel(fig, 0.5, bottom, 9.35, 2.1)
         draw_cells(ax, model, sequences, verdicts)
-        ax.set_title(f"{when(one.step)}: {share(*count(verdicts))}", loc="left", fontweight="bold")
+        ax.set_title(f"{when(one.step)}: {share(*count_right(verdicts))}", loc="left", fontweight="bold")
         ax.set_ylabel("sequence")
 
 
 def written(model):
     """(sequences sampled from the model, their verdicts)."""
     sequences = model.generate(SHOWN, LENGTH)
-    return sequences, judge(model, sequences, model.config.model.block_size)
+    return sequences, judge_sequences(model, sequences, model.config.model.block_size)
 
 
 def sight(model):
@@ -48,7 +49,7 @@ def when(at):
 def caption(model):
     """What the figure shows, and whether training made the model follow the rule."""
     start = model.run.at(model.run.steps[0])
-    before, after = (count(written(one)[1]) for one in (start, model))
+    before, after = (count_right(written(one)[1]) for one in (start, model))
     if model.step == start.step:
         change = "At a later step, the sequences of that model are shown below these."
     elif not (before[1] and after[1]):

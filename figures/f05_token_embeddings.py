@@ -1,8 +1,10 @@
 """The embeddings: what the model knows of a token and of a position before it computes anything."""
 
-from scratchformer.figures.planes import group_distances, position_plane, sum_plane, token_plane
-from scratchformer.figures.style import family_legend, heatmap, panel, position_colors, title, token_colors
-from scratchformer.figures.words import counted, listed
+from scratchformer.analysis.families import family_gaps, group_distances
+from scratchformer.figures.marks import family_legend
+from scratchformer.figures.planes import position_plane, sum_plane, token_plane
+from scratchformer.figures.style import heatmap, panel, position_colors, title, token_colors
+from scratchformer.figures.words import counted, dim_names, listed, position_names
 
 SIZE = (10, 8.2)
 
@@ -19,23 +21,20 @@ def draw(fig, model):
         + "\nspread (rms) around the mean: " + ", ".join(f"{name} {s:.2f}" for name, s in spread.items()),
     )
     colors = token_colors(vocabulary)
-    dims = [f"dim {c}" for c in range(C)] if C <= 4 else [str(c) for c in range(C)]
+    dims, places = dim_names(C, 4), position_names(T)
     left = heatmap(panel(fig, 0.55, 4.35, 1.85, 2.7), params.W_token, vocabulary, dims, "value", colors)
     middle = heatmap(
-        panel(fig, 3.7, 4.35, 1.85, 2.7), params.W_pos, [f"p{t}" for t in range(T)], dims, "value",
-        position_colors(T),
+        panel(fig, 3.7, 4.35, 1.85, 2.7), params.W_pos, places, dims, "value", position_colors(T)
     )
-    total = params.W_token[:, :1] + params.W_pos[:, 0]
-    right = heatmap(
-        panel(fig, 6.65, 4.35, 2.6, 2.7), total, vocabulary, [f"p{t}" for t in range(T)], "value", colors
-    )
+    total = model.grid.embed[:, :, 0]
+    right = heatmap(panel(fig, 6.65, 4.35, 2.6, 2.7), total, vocabulary, places, "value", colors)
     left.axes.set_title(f"W_token ({V} × {C})")
     middle.axes.set_title(f"W_pos ({T} × {C})")
     right.axes.set_title(f"token + position, dim 0 ({V} × {T})")
     planes = [panel(fig, x, 0.75, 2.6, 2.6) for x in (0.68, 3.96, 7.24)]
     token_plane(planes[0], params, vocabulary)
     position_plane(planes[1], params)
-    sum_plane(planes[2], params, vocabulary, 7.5, each=False)
+    sum_plane(planes[2], model.grid.embed, vocabulary, 7.5, each=False)
     planes[0].set_title("tokens")
     planes[1].set_title("positions")
     planes[2].set_title(f"token + position (p{T - 1} labelled)")
@@ -65,9 +64,7 @@ def caption(model):
 
 def compare_families(model):
     """For each pair of families, (their distance against their spreads in words, whether they are apart)."""
-    distances, spread = group_distances(model.params.W_token, model.vocabulary)
-    pairs = []
-    for (a, b), distance in distances.items():
-        both = spread.get(a, 0) + spread.get(b, 0)
-        pairs.append((f"{a}–{b} ({distance:.3g} against {both:.3g})", distance > both))
-    return pairs
+    return [
+        (f"{a}–{b} ({distance:.3g} against {both:.3g})", distance > both)
+        for (a, b), (distance, both) in family_gaps(model).items()
+    ]

@@ -1,10 +1,10 @@
 """The embeddings as points at full size: where every token at every position starts out."""
 
-import numpy as np
-
-from scratchformer.figures.labels import at_position
+from scratchformer.analysis.followed import at_position
+from scratchformer.analysis.geometry import closest_and_farthest, straightness
+from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import position_plane, sum_plane, token_plane
-from scratchformer.figures.style import family_legend, panel, title
+from scratchformer.figures.style import panel, title
 from scratchformer.figures.words import code, counted
 
 SIZE = (10, 14)
@@ -23,7 +23,7 @@ def draw(fig, model):
     bottom = panel(fig, 0.65, 0.8, 9.1, 7.4)
     token_plane(left, params, vocabulary, size=10, marker=5)
     position_plane(right, params, size=10, marker=5)
-    sum_plane(bottom, params, vocabulary, size=8.5, marker=3.5)
+    sum_plane(bottom, model.grid.embed, vocabulary, size=8.5, marker=3.5)
     left.set_title("tokens")
     right.set_title("positions, joined in order")
     bottom.set_title("token + position")
@@ -34,7 +34,7 @@ def caption(model):
     """What the figure shows, and which tokens and positions of this run are neighbours."""
     params, names = model.params, [code(token) for token in model.vocabulary]
     V, T = len(params.W_token), len(params.W_pos)
-    near, far, low, high = extremes(params.W_token)
+    near, far, low, high = closest_and_farthest(params.W_token)
     pairs = (
         f"{names[near[0]]} and {names[near[1]]} are the closest tokens ({low:.3g} apart), "
         f"{names[far[0]]} and {names[far[1]]} the farthest ({high:.3g})" if V > 2
@@ -53,22 +53,11 @@ def caption(model):
     )
 
 
-def extremes(points):
-    """(indices of the closest two, of the farthest two, their distances): points (N, C), N >= 2."""
-    one, other = np.triu_indices(len(points), 1)
-    distances = np.linalg.norm(points[one] - points[other], axis=1)
-    near, far = distances.argmin(), distances.argmax()
-    return (one[near], other[near]), (one[far], other[far]), distances[near], distances[far]
-
-
 def describe_positions(W_pos):
     """Whether the positions lie on a line and in order, in a sentence."""
     if len(W_pos) < 3:
         return f"With {counted(len(W_pos), 'position')} there is no order to see."
-    centred = W_pos - W_pos.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(centred)
-    share = sizes[0] ** 2 / (sizes**2).sum()
-    turns = np.diff(np.sign(np.diff(centred @ axes[0]))).astype(bool).sum()
+    share, turns = straightness(W_pos)
     return (
         f"Of the positions' variance, {share:.0%} lies along one direction, "
         + ("on which they follow one another in order." if not turns

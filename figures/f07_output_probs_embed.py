@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from scratchformer.analysis.families import families_of
+from scratchformer.analysis.landscape import landscapes, likeliest_counts, square_box
 from scratchformer.figures.labels import copy_labels
-from scratchformer.figures.landscapes import halo_labels, landscape_panels, landscapes, square_box
+from scratchformer.figures.landscapes import landscape_panels
+from scratchformer.figures.marks import family_legend, halo_labels
 from scratchformer.figures.planes import label_tokens
-from scratchformer.figures.style import FAMILIES, family, family_legend, inches, title, token_colors
+from scratchformer.figures.style import MARKERS, inches, title, token_colors
 from scratchformer.figures.words import code, counted, listed
 
 SIZE = (10, 9)
@@ -47,21 +50,16 @@ def draw(fig, model):
         title(fig, name, result)
 
 
-def likeliest_counts(probs):
-    """At how many points each next token is the likeliest: (N, V) -> (V,)."""
-    return np.bincount(probs.argmax(axis=-1), minlength=probs.shape[-1])
-
-
 def without(model):
     """What it would take for the stream to lie at the embeddings, in words."""
-    return "if attention added nothing" if model.config.model.use_residual else "if attention kept them"
+    return "if attention added nothing" if model.use_residual else "if attention kept them"
 
 
 def mark_embeddings(ax, points, vocabulary, colors, size):
     """One marker a token and position: the colour is the token's, the shape its family's."""
     each = len(points) // len(vocabulary)
-    families = np.repeat([family(token) for token in vocabulary], each)
-    for name, marker in FAMILIES.items():
+    families = np.repeat(families_of(vocabulary), each)
+    for name, marker in MARKERS.items():
         chosen = families == name
         ax.scatter(
             *points[chosen].T, s=size**2, marker=marker, c=np.repeat(colors, each, axis=0)[chosen],
@@ -83,8 +81,7 @@ def caption(model):
             f"embedding. {start}. Attention has to move the stream to where other tokens win, and how "
             "it does so begins with queries, keys and values."
         )
-    cells = landscapes(model, square_box(points, AROUND))
-    areas = likeliest_counts(cells.reshape(-1, len(counts)))
+    areas = likeliest_counts(landscapes(model, square_box(points, AROUND)))
     return (
         "Each panel belongs to one next token: its background is the probability the model would give that "
         "token if the stream after attention lay there, from dark (0) to yellow (1). The points are the "

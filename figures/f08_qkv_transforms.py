@@ -2,8 +2,11 @@
 
 from matplotlib.colors import to_rgb
 
-from scratchformer.figures.qk import describe_distances, family_distances, head_shown, pair_plane
-from scratchformer.figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
+from scratchformer.analysis.families import family_distances
+from scratchformer.figures.marks import family_legend
+from scratchformer.figures.qk import describe_distances, pair_plane
+from scratchformer.figures.style import K, Q, V, heatmap, panel, title, token_colors
+from scratchformer.figures.words import dim_names, head_shown
 
 SIZE = (10, 7.8)
 
@@ -11,10 +14,10 @@ SIZE = (10, 7.8)
 def draw(fig, model):
     """Above the embeddings and the matrices that they meet, below what comes of them."""
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
-    H, T = grid.q.shape[1:3]
+    T = grid.q.shape[2]
     spaces = spaces_of(grid)
     title(
-        fig, f"Queries, keys and values of {model.name} at step {model.step:,}{head_shown(H)}",
+        fig, f"Queries, keys and values of {model.name} at step {model.step:,}{head_shown(model, ': ')}",
         "\n".join([
             *describe_distances(spaces, vocabulary),
             "spread: the root mean square distance of all points from their mean; "
@@ -39,11 +42,10 @@ def draw_transforms(fig, params, spaces, vocabulary, bottom):
     ax = panel(fig, 0.95, bottom + 3.5, 2.1, 2.3)
     pair_plane(ax, spaces["embed"], vocabulary, token_colors(vocabulary))
     ax.set_title("embed = token + position")
-    rows = [f"dim {c}" for c in range(C)] if C <= 4 else [str(c) for c in range(C)]
+    rows = dim_names(C, 4)
     for name, lead, left in (("W_q", "q", 3.85), ("W_k", "k", 6.0), ("W_v", "v", 8.15)):
-        columns = [f"{lead} {d}" for d in range(D)] if D <= 4 else [str(d) for d in range(D)]
         ax = panel(fig, left, bottom + 3.5, 0.98, 2.3)
-        heatmap(ax, getattr(params, name)[:, 0], rows, columns, "value")
+        heatmap(ax, getattr(params, name)[:, 0], rows, dim_names(D, 4, lead), "value")
         ax.set_title(f"{name} ({C} × {D})")
     for (name, color), left in zip((("q", Q), ("k", K), ("v", V)), (0.95, 4.13, 7.31), strict=True):
         ax = panel(fig, left, bottom, 2.5, 2.6)
@@ -53,16 +55,13 @@ def draw_transforms(fig, params, spaces, vocabulary, bottom):
 
 def caption(model):
     """What the figure shows, and which families of tokens each matrix sets apart in this run."""
-    H = model.config.model.num_heads
-    head = f" of head 1 of {H}" if H > 1 else ""
     return (
-        f"Above, the embeddings and the three learned matrices{head}; below, what each matrix makes of every "
-        "embedding: its query (blue), what a position looks for, its key (red), what it offers, and its "
-        "value (green), what it passes on. Shapes tell the families of tokens, and a line joins a token's "
-        "positions. A matrix can only turn, mirror, stretch and flatten the space, so what matters is "
-        "which differences it keeps. In units of each panel's spread, "
-        f"{'; '.join(compare_spaces(model))}. "
-        "Queries and keys meet in the next figure."
+        f"Above, the embeddings and the three learned matrices{head_shown(model, ' of ')}; below, what each "
+        "matrix makes of every embedding: its query (blue), what a position looks for, its key (red), what "
+        "it offers, and its value (green), what it passes on. Shapes tell the families of tokens, and a "
+        "line joins a token's positions. A matrix can only turn, mirror, stretch and flatten the space, so "
+        "what matters is which differences it keeps. In units of each panel's spread, "
+        f"{'; '.join(compare_spaces(model))}. Queries and keys meet in the next figure."
     )
 
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 
+from scratchformer.analysis.attention import attention_shares, even_attention
+from scratchformer.analysis.followed import at_position
 from scratchformer.figures.insets import border, enlarge
-from scratchformer.figures.labels import at_position
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.qk import (
-    attention_shares, describe_shares, evenly, head_shown, label_pairs, legend, mark_origin, qk_plane,
-)
+from scratchformer.figures.qk import describe_shares, label_pairs, mark_origin, pair_legend, qk_plane
 from scratchformer.figures.style import K, Q, panel, set_plane, title
-from scratchformer.figures.words import counted, listed
+from scratchformer.figures.words import counted, head_shown, listed
 
 SIZE = (10, 10.2)
 
@@ -17,16 +16,15 @@ SIZE = (10, 10.2)
 def draw(fig, model):
     """Every query and every key, labelled with its token and position."""
     grid, vocabulary = model.grid, model.vocabulary
-    count, H, T, _ = grid.q.shape
-    cache, constrained = constrained_queries(model)
-    shares = attention_shares(cache, vocabulary, constrained)
+    count, _, T, _ = grid.q.shape
+    constrained, shares, _ = constrained_shares(model)
     q, k, origin, names = qk_plane(grid)
     points = np.concatenate([q, k])
     ax = panel(fig, 0.85, 0.8, 8.9, 8.25)
     set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
     insets = enlarge(ax, points)
     title(
-        fig, f"Queries and keys of {model.name} at step {model.step:,}{head_shown(H)}",
+        fig, f"Queries and keys of {model.name} at step {model.step:,}{head_shown(model, ': ')}",
         f"attention at the {constrained.sum():,} constrained positions of held-out windows:\n"
         + describe_shares(shares)
         + f"\n{at_position(vocabulary[-1], T - 1)} is token {vocabulary[-1]} at position {T - 1}; "
@@ -49,24 +47,26 @@ def draw(fig, model):
             axes, points[labelled], [tokens[i] for i in labelled], [positions[i] for i in labelled],
             colors[labelled].tolist(), 7.5, 3.5, clear,
         )
-    legend(fig, vocabulary, {"query": Q, "key": K})
+    pair_legend(fig, vocabulary, {"query": Q, "key": K})
 
 
-def constrained_queries(model):
-    """(Cache of all held-out windows, where the rule says what comes next)."""
-    return model.held_out, model.run.held_out.allowed.any(axis=-1)
+def constrained_shares(model):
+    """(where the rule says what comes next in held-out windows, the share of attention by family of key
+    there, the shares if all keys were read evenly)."""
+    cache, constrained = model.held_out, model.run.held_out.allowed.any(axis=-1)
+    attention = cache.attention[:, 0]
+    return constrained, *(
+        attention_shares(weights, cache.tokens, model.vocabulary, constrained)
+        for weights in (attention, even_attention(attention.shape))
+    )
 
 
 def caption(model):
     """What the figure shows, and which family of keys the constrained positions of this run read."""
-    cache, constrained = constrained_queries(model)
-    H, T, D = cache.q.shape[1:]
-    head = f" of head 1 of {H}" if H > 1 else ""
+    constrained, shares, even = constrained_shares(model)
+    D = model.config.model.head_size
+    head = head_shown(model, " of ")
     plane = "" if D <= 2 else f" Both have {D} dimensions, of which the plane shows the two widest."
-    shares, even = (
-        attention_shares(cache._replace(attention=attention), model.vocabulary, constrained)
-        for attention in (cache.attention, np.broadcast_to(evenly(T), cache.attention.shape))
-    )
     reading = [f"{share:.1%} ({even[name]:.1%}) to {name} keys" for name, share in shares.items()]
     facts = (
         f"At the {counted(int(constrained.sum()), 'constrained position')} of held-out windows, attention "

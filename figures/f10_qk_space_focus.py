@@ -3,14 +3,14 @@
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
+from scratchformer.analysis.followed import at_position
+from scratchformer.analysis.scores import focus, focus_shares, in_reach, key_scores, rank_keys
 from scratchformer.figures.insets import border, enlarge
-from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.qk import (
-    attention_shares, describe_shares, head_shown, label_pairs, legend, mark_origin, qk_plane,
-)
-from scratchformer.figures.style import GREY, INK, K, Q, inches, panel, set_plane, title
-from scratchformer.figures.words import code, counted, listed
+from scratchformer.figures.qk import describe_shares, label_pairs, mark_origin, pair_legend, qk_plane
+from scratchformer.figures.style import GREY, INK, K, Q, color_bar, panel, set_plane, title
+from scratchformer.figures.words import code, counted, head_shown, listed, minus
 
 SIZE = (10, 9.45)
 SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7d9af"])
@@ -20,12 +20,12 @@ CELLS = 120                                             # of the background, eac
 def draw(fig, model):
     """The query in blue, keys that it may read in red, later ones in grey."""
     grid, vocabulary = model.grid, model.vocabulary
-    count, H, T, D = grid.q.shape
+    count, _, T, D = grid.q.shape
     token, position = focus(model)
     name = at_position(vocabulary[token], position)
     shares, windows, constrained = focus_shares(model)
     title(
-        fig, f"The query {name} of {model.name} at step {model.step:,}{head_shown(H)}",
+        fig, f"The query {name} of {model.name} at step {model.step:,}{head_shown(model, ': ')}",
         f"attention of {name} in the {describe_windows(windows, constrained)}:\n{describe_shares(shares)}",
     )
     q, k, origin, names = qk_plane(grid)
@@ -39,7 +39,7 @@ def draw(fig, model):
     else:
         ax.set_title(f"No scores behind the points: keys have {D} dimensions and the page shows two of them.")
     seen = in_reach(count, T, token, position).ravel()
-    best = set(ranking(grid, token, position)[:3])
+    best = set(rank_keys(grid, token, position)[:3])
     tokens, positions = np.repeat(vocabulary, T), np.tile(np.arange(T), count)
     rest = np.setdiff1d(np.flatnonzero(seen), [i for _, shown in insets for i in shown])
     clear = np.concatenate([np.delete(k, rest, axis=0), query, origin, tie, border(ax, insets)])
@@ -61,30 +61,7 @@ def draw(fig, model):
     colors = {f"query {name}": Q, "key that it can meet": K}
     if not seen.all():
         colors["key that it cannot: not labelled"] = GREY
-    legend(fig, vocabulary, colors)
-
-
-def focus(model):
-    """(token id, position) of the query shown: the token after which the rule most often says what comes
-    next in held-out windows, the last of equals."""
-    V, T = len(model.vocabulary), model.config.model.block_size
-    counts = np.bincount(model.run.held_out.tokens[model.run.held_out.allowed.any(axis=-1)], minlength=V)
-    return V - 1 - int(counts[::-1].argmax()), min(5, T - 1)
-
-
-def focus_shares(model):
-    """Of the attention of the query shown, (the share by family of key, in how many held-out windows,
-    whether these are only those whose next token the rule says).
-
-    Windows without an answer do not count unless there are no others.
-    """
-    token, position = focus(model)
-    cache = model.held_out
-    with_query = cache.tokens[:, position] == token
-    asked = with_query & model.run.held_out.allowed[:, position].any(axis=-1)
-    windows = asked if asked.any() else with_query
-    chosen = windows[:, None] & (np.arange(cache.tokens.shape[1]) == position)
-    return attention_shares(cache, model.vocabulary, chosen), int(windows.sum()), bool(asked.any())
+    pair_legend(fig, vocabulary, colors)
 
 
 def describe_windows(count, constrained):
@@ -92,26 +69,6 @@ def describe_windows(count, constrained):
     return f"{counted(count, 'held-out window')} " + (
         "where it stands and the rule says what comes next" if constrained else "where it stands"
     )
-
-
-def in_reach(count, T, token, position):
-    """Which keys can occur where the query can read them, (V, T) bool: all earlier ones, and its own."""
-    seen = np.tile(np.arange(T) < position, (count, 1))
-    seen[token, position] = True
-    return seen
-
-
-def key_scores(grid, token, position):
-    """Scores of every key with the query shown: (V, T)."""
-    query = grid.q[token, 0, position]
-    return grid.k[:, 0] @ query / np.sqrt(len(query))
-
-
-def ranking(grid, token, position):
-    """Places of the keys in reach in a flat (V, T), the highest score first."""
-    count, _, T, _ = grid.k.shape
-    places = np.flatnonzero(in_reach(count, T, token, position))
-    return places[np.argsort(-key_scores(grid, token, position).ravel()[places], kind="stable")].tolist()
 
 
 def draw_scores(axes, slope):
@@ -132,18 +89,16 @@ def draw_scores(axes, slope):
         if slope.any():
             along = np.array([-slope[1], slope[0]]) / np.hypot(*slope)
             ax.axline((0, 0), along, color=INK, linestyle="--", linewidth=0.8, alpha=0.6, zorder=1)
-    ax, image = axes[0], axes[0].images[0]
-    x, y, width, height = ax.get_position().bounds
-    inch = width / inches(ax)[0]
-    bar = ax.figure.colorbar(image, cax=ax.figure.add_axes((x + width + 0.15 * inch, y, 0.16 * inch, height)))
-    bar.set_label("score of a key that lies here: q · k / √D (dashed: 0)")
-    bar.outline.set_visible(False)
+    color_bar(
+        axes[0].images[0], "score of a key that lies here: q · k / √D (dashed: 0)", (0.15, 0.16), bins=None,
+        labelpad=4, ticks={},
+    )
 
 
 def caption(model):
     """What the figure shows, and which keys the query of this run scores highest."""
     grid, vocabulary = model.grid, model.vocabulary
-    H, T, D = grid.q.shape[1:]
+    D = grid.q.shape[-1]
     token, position = focus(model)
     name = code(at_position(vocabulary[token], position))
     background = (
@@ -154,7 +109,7 @@ def caption(model):
     shares, windows, constrained = focus_shares(model)
     reading = [f"{share:.1%} to {key} keys" for key, share in shares.items()]
     return (
-        f"One query{f' of head 1 of {H}' if H > 1 else ''} is left, {name}, tied to the origin by a line. "
+        f"One query{head_shown(model, ' of ')} is left, {name}, tied to the origin by a line. "
         f"{background} Red keys are those it can meet, at earlier positions and its own; grey ones come "
         "later or are other tokens at its position. "
         + describe_scores(grid, vocabulary, token, position)
@@ -166,13 +121,13 @@ def caption(model):
 
 def describe_scores(grid, vocabulary, token, position):
     """Which of the keys that can occur with the query score highest and which lowest, in a sentence."""
-    order, scores = ranking(grid, token, position), key_scores(grid, token, position)
+    order, scores = rank_keys(grid, token, position), key_scores(grid, token, position)
     if len(order) == 1:
         return "At this position it can meet none but its own key. "
     ranked = []
     for place in order:
         i, t = divmod(place, scores.shape[1])
-        ranked.append(f"{code(at_position(vocabulary[i], t))} ({f'{scores[i, t]:.3g}'.replace('-', '−')})")
+        ranked.append(f"{code(at_position(vocabulary[i], t))} ({minus(f'{scores[i, t]:.3g}')})")
     return (
         f"Of the {len(ranked)} red keys, the highest scores go to {listed(ranked[:3])}, the lowest to "
         f"{ranked[-1]}; a lead of 1 means 2.7 times the attention. "

@@ -1,21 +1,23 @@
 """The landscape of predictions again, now with the points that attention moved the stream to."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
-from scratchformer.figures.labels import add_labels_beside, at_position, copy_labels
-from scratchformer.figures.landscapes import halo_labels, landscape_panels, sample, stream_points
+from scratchformer.analysis.answers import landings, right_by_answer, right_without_attention
+from scratchformer.analysis.followed import at_position
+from scratchformer.analysis.landscape import stream_points
+from scratchformer.figures.labels import add_labels_beside, copy_labels
+from scratchformer.figures.landscapes import landscape_panels, sample
+from scratchformer.figures.marks import halo_labels, legend, marker
 from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, inches, title, token_colors
 from scratchformer.figures.words import code, counted, sentence
-from scratchformer.run.judge import lands_right
 
 SIZE = (10, 9)
 TYPICAL = {"marker": "o", "s": 14, "edgecolors": "white", "linewidths": 0.7, "zorder": 4}
 FEW = 60                                                # crosses that do not hide one another
 MOST = 24                                               # labels in a panel of 2 inches
-OTHER = {"marker": "o", "markersize": 1.8, "color": "#b8b8b8", "markeredgewidth": 0}
-RIGHT = {"marker": "o", "markersize": 5, "color": CORRECT, "markeredgecolor": INK, "markeredgewidth": 0.6}
-MISSED = {"marker": "X", "markersize": 6, "color": WRONG, "markeredgecolor": "white", "markeredgewidth": 0.6}
+OTHER = {"shape": "o", "markersize": 1.8, "color": "#b8b8b8", "markeredgewidth": 0}
+RIGHT = {"shape": "o", "markersize": 5, "color": CORRECT, "markeredgecolor": INK, "markeredgewidth": 0.6}
+MISSED = {"shape": "X", "markersize": 6, "color": WRONG, "markeredgecolor": "white", "markeredgewidth": 0.6}
 
 
 def draw(fig, model):
@@ -24,7 +26,7 @@ def draw(fig, model):
     windows, result = cache.tokens, describe(right, allowed)
     titles = [
         f"P(next = {token})\n{score(*counts)}"
-        for token, counts in zip(model.vocabulary, answers(right, allowed), strict=True)
+        for token, counts in zip(model.vocabulary, right_by_answer(right, allowed), strict=True)
     ]
     axes = landscape_panels(fig, model, titles, stream_points(model))
     for token, ax in enumerate(axes):
@@ -40,15 +42,9 @@ def draw(fig, model):
         room = min(1, inches(axes[0])[0] / 2) ** 2
         examples = last_positions(model, cache, allowed, max(1, int(MOST * room)))
         label_examples(axes, *examples)
-        legend(fig, examples[1])
+        explain_marks(fig, examples[1])
     else:
         title(fig, name, result)
-
-
-def landings(model):
-    """(Cache of all held-out windows, what the rule allows, where the likeliest token is allowed)."""
-    cache, allowed = model.held_out, model.run.held_out.allowed
-    return cache, allowed, lands_right(cache.logits, allowed)
 
 
 def describe(right, allowed):
@@ -62,13 +58,6 @@ def describe(right, allowed):
     )
 
 
-def answers(right, allowed):
-    """For each token, (how many positions whose answer it is land right, how many there are)."""
-    return [
-        (int(right[allowed[..., i]].sum()), int(allowed[..., i].sum())) for i in range(allowed.shape[-1])
-    ]
-
-
 def mark_positions(ax, resid_mid, answer, right):
     """Where positions lie: those whose `answer` is the panel's token stand out, the wrong ones in front."""
     for points, style, label in (
@@ -76,7 +65,7 @@ def mark_positions(ax, resid_mid, answer, right):
         (sample(resid_mid)[sample(answer & right)], RIGHT, "right"),
         (resid_mid[answer & ~right], MISSED, "wrong"),
     ):
-        ax.plot(*points.T, linestyle="", label=label, **style)
+        ax.add_line(marker(label=label, xy=points.T, **style))
     missed = ax.lines[-1]
     crowd = min(1, (FEW / max(len(missed.get_xdata()), 1)) ** 0.5)
     missed.set(
@@ -125,22 +114,16 @@ def score(right, count):
     return f"{right:,} of {count:,} answers right" if count else "never an answer"
 
 
-def legend(fig, labels):
+def explain_marks(fig, labels):
     """What the markers mean, and the labels."""
     name, _, answer = labels[-1].partition("→")
     texts = f"labelled: a typical {name}" + (f" whose answer is {answer}" if answer else "")
-    handles = [
-        Line2D([], [], linestyle="", label=label, **style) for style, label in (
-            (RIGHT, "answer is the panel's token, landed right"),
-            (MISSED, "the same, landed wrong"),
-            ({**OTHER, "markersize": 3}, "every other position"),
-            ({"marker": "o", "color": GREY, "markeredgecolor": "white", "markersize": 5}, texts),
-        )
-    ]
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(0.5, 0.2 / SIZE[1]), ncols=4, handletextpad=0.2,
-        columnspacing=1.6,
-    )
+    legend(fig, [
+        marker(label="answer is the panel's token, landed right", **RIGHT),
+        marker(label="the same, landed wrong", **MISSED),
+        marker(label="every other position", **OTHER | {"markersize": 3}),
+        marker("o", GREY, texts, markeredgecolor="white", markersize=5),
+    ], 0.2, handletextpad=0.2)
 
 
 def caption(model):
@@ -172,21 +155,21 @@ def compare(model, cache, allowed, right):
         return ""
     shares = {
         code(token): (hits / n, f"{hits:,} of {n:,}")
-        for token, (hits, n) in zip(model.vocabulary, answers(right, allowed), strict=True) if n
+        for token, (hits, n) in zip(model.vocabulary, right_by_answer(right, allowed), strict=True) if n
     }
     least = min(shares.values())
     worst = [token for token, (share, _) in shares.items() if share == least[0]]
     hardest = "" if least[0] == 1 or len(worst) > 1 else (
         f"The answer missed most is {worst[0]}, with {least[1]} right. "
     )
-    still = lands_right(model.landscape(cache.embed[chosen]), allowed[chosen]).sum()
-    moved = int(right.sum() - still)
-    stay = "added nothing" if model.config.model.use_residual else "left the stream at the embeddings"
+    still = right_without_attention(model, cache.embed, allowed)
+    moved = int(right.sum()) - still
+    stay = "added nothing" if model.use_residual else "left the stream at the embeddings"
     change = (
         f"brings {moved:,} more there" if moved > 0 else f"leads {-moved:,} astray" if moved
         else "makes no difference to that number"
     )
     return (
-        f"{hardest}If attention {stay}, {counted(int(still), 'position')} would land right: all in all, "
+        f"{hardest}If attention {stay}, {counted(still, 'position')} would land right: all in all, "
         f"attention {change}. "
     )

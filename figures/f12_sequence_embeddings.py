@@ -4,14 +4,16 @@ import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from scratchformer.figures.f15_residuals import along
-from scratchformer.figures.labels import add_labels_beside, at_position
+from scratchformer.analysis.families import sequence_distances
+from scratchformer.analysis.followed import at_position, follow
+from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.marks import along, backdrop, family_legend
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.sequences import backdrop, common_plane, flat, row_labels, verdicts
+from scratchformer.figures.sequences import common_plane, flat, written
 from scratchformer.figures.style import (
-    GREY, INK, family, family_legend, heatmap, panel, position_colors, set_plane, title, token_colors,
+    GREY, INK, heatmap, panel, position_colors, set_plane, title, token_colors,
 )
-from scratchformer.figures.words import code, counted, listed
+from scratchformer.figures.words import code, counted, dim_names, listed, position_names
 
 SIZE = (12, 9.2)
 
@@ -19,8 +21,8 @@ SIZE = (12, 9.2)
 def draw(fig, model):
     """Above the matrices with the sequence's cells framed, below the same as points."""
     params, grid, tokens = model.params, model.grid, model.demos[0]
-    cache = model.forward(tokens[None])
-    embed, labels = cache.embed[0], row_labels(model, cache)
+    demo = follow(model, tokens)
+    embed, labels = demo.cache.embed[0], demo.words
     T, C = embed.shape
     title(
         fig, f"The sequence {written(labels)} in the embeddings of {model.name} at step {model.step:,}",
@@ -28,15 +30,14 @@ def draw(fig, model):
         f"{at_position(labels[-1], T - 1)} is token {labels[-1]} at position {T - 1}",
     )
     colors, shades = token_colors(model.vocabulary), position_colors(grid.embed.shape[1])
-    places = [f"p{t}" for t in range(len(shades))]
+    places = position_names(len(shades))
     across = places if len(places) <= 9 else [name if t % 3 == 0 else "" for t, name in enumerate(places)]
-    dims = [f"dim {c}" for c in range(C)] if C <= 2 else [str(c) for c in range(C)]
-    marked = [at_position(label, t) for t, label in enumerate(labels)]
+    dims = dim_names(C)
     maps = (
         (0.45, 1.1, params.W_token, model.vocabulary, dims, colors, "token embeddings"),
         (2.65, 1.1, params.W_pos, places, dims, shades, "position embeddings"),
         (4.8, 3.5, grid.embed[:, :, 0], model.vocabulary, across, colors, "token + position, dim 0"),
-        (9.75, 1.2, embed, marked, dims, colors[tokens], "the sequence's sums"),
+        (9.75, 1.2, embed, demo.labels, dims, colors[tokens], "the sequence's sums"),
     )
     axes = []
     for left, width, values, rows, columns, row_colors, name in maps:
@@ -56,34 +57,20 @@ def draw(fig, model):
     backdrop(planes[2], back)
     planes[2].plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
     scatter_tokens(planes[2], points, labels, colors[tokens], 6)
-    add_labels_beside(planes[2], points, marked, colors[tokens], 10, 3, along(points[:-1], points[1:]))
+    add_labels_beside(planes[2], points, demo.labels, colors[tokens], 10, 3, along(points[:-1], points[1:]))
     planes[2].set_title("the sequence among all sums, joined in order")
     family_legend(fig, model.vocabulary, SIZE[0] / 2, 0.16)
 
 
-def written(labels):
-    """A sequence in a line, its end left out if it is long."""
-    return " ".join(labels[:24]) + (" …" if len(labels) > 24 else "")
-
-
-def describe(embed, labels):
+def describe(embed, words, form=".2f"):
     """The mean distances in words."""
-    return ", ".join(f"{text} {value:.2f}" for text, value in distances(embed, labels).items())
-
-
-def distances(embed, labels):
-    """{what: mean}: how far the sequence's operators lie from its numbers and those from one another."""
-    operator = np.array([family(label) == "operator" for label in labels])
-    if not operator.any() or operator.all():
-        what = f"mean length of its {counted(len(labels), 'embedding')}"
-        return {what: float(np.linalg.norm(embed, axis=-1).mean())}
-    apart = np.linalg.norm(embed[operator][:, None] - embed[~operator], axis=-1).mean()
-    found = {"mean distance of its operators from its numbers": float(apart)}
-    count = int((~operator).sum())
-    if count > 1:
-        among = np.linalg.norm(embed[~operator][:, None] - embed[~operator], axis=-1).sum()
-        found["of its numbers from one another"] = float(among / (count * (count - 1)))
-    return found
+    texts = {
+        "length": f"mean length of its {counted(len(words), 'embedding')}",
+        "apart": "mean distance of its operators from its numbers",
+        "among": "of its numbers from one another",
+    }
+    found = sequence_distances(embed, words).items()
+    return ", ".join(f"{texts[name]} {value:{form}}" for name, value in found)
 
 
 def frame(ax, cells, width):
@@ -120,22 +107,19 @@ def place_panel(ax, W_pos, names, colors):
 
 def caption(model):
     """What the figure shows, and what the rule asks of the sequence."""
-    cache = model.forward(model.demos[0][None])
-    labels = row_labels(model, cache)
-    asked = np.flatnonzero(verdicts(model, cache) >= 0)
-    places = [code(at_position(labels[t], t)) for t in asked]
+    demo = follow(model, model.demos[0])
+    places = [code(demo.labels[t]) for t in demo.where]
     rule = (
         "at none of its positions does the rule say what comes next" if not places
         else f"the rule says what comes next after {listed(places)}" if len(places) <= 6
         else f"the rule says what comes next at {len(places)} of its positions"
     )
-    found = distances(cache.embed[0], labels).items()
     return (
-        f"The sequence {code(written(labels))} is placed among all embeddings. Above, frames mark the rows "
-        "of the token and position matrices that it picks and the cells of their sum; on the right are its "
-        "sums, the numbers that attention starts from. Below, the same as points: its tokens, its "
-        f"positions and its sums in colour, all others in grey. It picks {len(set(labels))} of "
+        f"The sequence {code(written(demo.words))} is placed among all embeddings. Above, frames mark the "
+        "rows of the token and position matrices that it picks and the cells of their sum; on the right are "
+        "its sums, the numbers that attention starts from. Below, the same as points: its tokens, its "
+        f"positions and its sums in colour, all others in grey. It picks {len(set(demo.words))} of "
         f"{len(model.vocabulary)} tokens, and {rule}. In numbers: "
-        + ", ".join(f"{text} {value:.3g}" for text, value in found)
+        + describe(demo.cache.embed[0], demo.words, ".3g")
         + ". From these places attention now has to find what it needs."
     )

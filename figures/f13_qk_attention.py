@@ -1,67 +1,50 @@
 """Attention in three sequences: what each position looks for, what it offers, and who reads from whom."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
-from scratchformer.figures.labels import add_labels_beside, at_position
-from scratchformer.figures.landscapes import halo_labels
-from scratchformer.figures.qk import evenly
+from scratchformer.analysis.attention import answer_attention
+from scratchformer.analysis.followed import follow_all
+from scratchformer.figures.marks import backdrop, legend, marker, rings
 from scratchformer.figures.sequences import (
-    MARKS, ROWS, TALL, attention_map, backdrop, bar, causal, common_plane, demo_caches, flat, header, largest,
-    legend, marker, rings, row_labels, show_plane, square_map, vector_map, verdicts,
+    TALL, attention_map, causal, common_plane, flat, label_points, largest, marked, rows_of, show_plane,
+    square_map, vector_map,
 )
-from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, panel, title
-from scratchformer.figures.words import counted, sentence
+from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, color_bar, panel, title
+from scratchformer.figures.words import counted, head_shown, sentence
 
 SIZE = (12, 10.4)
 
 
 def draw(fig, model):
     """One row a sequence: queries, keys, both on one plane, scores, attention."""
-    caches = demo_caches(model)
-    H = model.config.model.num_heads
-    head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"Queries, keys and attention of {model.name} at step {model.step:,}{head}",
-        answer_share(model),
+        fig, f"Queries, keys and attention of {model.name} at step {model.step:,}{head_shown(model)}",
+        in_words(*answer_attention(model)[::2]),
     )
-    grid = model.grid
+    grid, demos = model.grid, follow_all(model)
+    caches = [demo.cache for demo in demos]
     background = np.concatenate([flat(grid.q[:, 0]), flat(grid.k[:, 0])])
     vectors = [part[0, 0] for cache in caches for part in (cache.q, cache.k)]
     (back, *points), names = common_plane([background, *vectors])
-    limit = largest([part for cache in caches for part in (cache.q[0, 0], cache.k[0, 0])])
-    scores = [causal(cache.scores[0, 0]) for cache in caches]
-    high = largest(scores)
-    for row, (bottom, cache) in enumerate(zip(ROWS, caches, strict=False)):
-        labels, state = row_labels(model, cache), verdicts(model, cache)
-        header(fig, bottom, model, cache, state)
-        vector_map(panel(fig, 0.6, bottom, 0.9, TALL), cache.q[0, 0], labels, limit, "query q")
-        image = vector_map(panel(fig, 1.7, bottom, 0.9, TALL), cache.k[0, 0], [], limit, "key k")
+    limit, high = largest(vectors), largest([causal(cache.scores[0, 0]) for cache in caches])
+    for row, bottom, demo in rows_of(fig, model, demos):
+        q, k, scores = (getattr(demo.cache, name)[0, 0] for name in ("q", "k", "scores"))
+        vector_map(panel(fig, 0.6, bottom, 0.9, TALL), q, demo.words, limit, "query q")
+        values = vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k")
         if not row:
-            bar(fig, image, "value, all rows")
+            color_bar(values, "value, all rows")
         ax = panel(fig, 3.95, bottom, TALL, TALL)
-        qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, labels, state)
-        image = square_map(
-            panel(fig, 6.95, bottom, 1.6, TALL), scores[row], labels, "scores q·k/√D, masked", SIGNED,
-            -high, high,
-        )
+        qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, demo)
+        ax = panel(fig, 6.95, bottom, 1.6, TALL)
+        image = square_map(ax, scores, demo.words, "scores q·k/√D, masked", SIGNED, -high, high)
         if not row:
-            bar(fig, image, "score, all rows")
-        image = attention_map(fig, 9.75, bottom, cache, labels)
-        if not row:
-            bar(fig, image, "share read, all rows")
-    handles = [
+            color_bar(image, "score, all rows")
+        attention_map(fig, 9.75, bottom, demo, not row)
+    legend(fig, [
         marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
-        Line2D([], [], linestyle="", marker="o", color=INK, markerfacecolor="none", markersize=9,
-               label="query where the rule says what comes next (✓ model right, ✗ wrong)"),
-    ]
-    legend(fig, handles)
-
-
-def answer_share(model):
-    """How much the constrained positions read from positions that hold an answer, in words."""
-    share, _, count = answer_attention(model)
-    return in_words(share, count)
+        marker("o", INK, "query where the rule says what comes next (✓ model right, ✗ wrong)",
+               markerfacecolor="none", markersize=9),
+    ])
 
 
 def in_words(share, count):
@@ -74,50 +57,28 @@ def in_words(share, count):
     )
 
 
-def answer_attention(model):
-    """(share of attention that goes to positions holding tokens allowed next, at the constrained positions of
-    held-out windows, the share if all keys were read evenly, how many such positions there are)."""
-    allowed = model.run.held_out.allowed
-    chosen = allowed.any(axis=-1)
-    if not chosen.any():
-        return 0.0, 0.0, 0
-    attention = model.held_out.attention[:, 0]
-    keys = model.run.held_out.tokens[:, None]
-    answers = np.take_along_axis(allowed, keys, axis=-1)                    # query by key position
-    share, even = (
-        float((weights * answers).sum(axis=-1)[chosen].mean())
-        for weights in (attention, evenly(attention.shape[-1]))
-    )
-    return share, even, int(chosen.sum())
-
-
-def qk_panel(ax, back, q, k, names, labels, state):
+def qk_panel(ax, back, q, k, names, demo):
     """The sequence's queries and keys among all there are, ringed where the rule says what comes next."""
-    show_plane(ax, np.concatenate([back, q, k]), names)
+    points = np.concatenate([q, k])
+    show_plane(ax, np.concatenate([back, points]), names)
     backdrop(ax, back)
     ax.scatter(*q.T, s=14, marker="o", c=Q, linewidths=0, zorder=3)
     ax.scatter(*k.T, s=14, marker="s", c=K, linewidths=0, zorder=3)
-    rings(ax, q[state >= 0])
-    texts = [at_position(label, t) for t, label in enumerate(labels)]
-    marked = [text + MARKS[int(s)] for text, s in zip(texts, state, strict=True)]
-    points = np.concatenate([q, k])
-    add_labels_beside(ax, points, marked + texts, [Q] * len(q) + [K] * len(k), 7.5, 4, points)
-    halo_labels(ax)
+    rings(ax, q[demo.where])
+    label_points(ax, points, marked(demo) + demo.labels, [Q] * len(q) + [K] * len(k), 7.5, 4)
     ax.set_title("queries and keys")
 
 
 def caption(model):
     """What the figure shows, and how much of this run's attention goes to the answers."""
-    caches = demo_caches(model)
-    state = np.concatenate([verdicts(model, cache) for cache in caches])
-    H = model.config.model.num_heads
+    state = np.concatenate([demo.state for demo in follow_all(model)])
     share, even, count = answer_attention(model)
     result = in_words(share, count)
     if even:
         result += f"; to read all keys evenly would give {even:.1%}, so they get {share / even:.2f} times it"
     return (
-        f"Each row follows one of {counted(len(caches), 'sequence')}"
-        + (f" through head 1 of {H}" if H > 1 else "")
+        f"Each row follows one of {counted(len(model.demos), 'sequence')}"
+        + head_shown(model, " through ")
         + ": its queries and keys as numbers, both among all there are on one plane, the score of each query "
         "with each key, and the attention that a softmax makes of the scores, both left blank where the "
         "key lies in the future. A row of attention sums to 1 and tells whom that position reads. "

@@ -6,7 +6,6 @@ what stays, kept as pixels, and the moving artists drawn over it. Any figure can
 drawn anew for every frame. Under either runs the learning curve.
 """
 
-import importlib
 import os
 import time
 from itertools import islice
@@ -20,17 +19,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from scratchformer.figures.catalogue import HERE, figure_module
+from scratchformer.analysis.snapshots import take_snapshots
+from scratchformer.figures.catalogue import FILMS, figure_module, figure_names
 from scratchformer.figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
 from scratchformer.figures.scenes import STRIP, learning_strip
-from scratchformer.figures.snapshots import take_snapshots
 from scratchformer.figures.style import (
     CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
 )
 from scratchformer.system import pool
 from scratchformer.system.files import write_atomically
 
-FOLDER = "learning_dynamics"
 WIDTH = 1200                    # pixels
 CHUNK = 12                      # frames that a process draws at a time
 PALETTE_FRAMES = 8              # from which a film's colours are chosen
@@ -48,14 +46,12 @@ class Cost(NamedTuple):
 
 def film_names():
     """Names of the films, in order."""
-    return sorted(path.stem[1:] for path in (HERE / FOLDER).glob("f[0-9][0-9]_*.py"))
+    return [name.rpartition("/")[2] for name in figure_names(FILMS)]
 
 
 def film_module(name):
     """The module of the film of that name, or None if it is a figure's."""
-    if name not in film_names():
-        return None
-    return importlib.import_module(f"scratchformer.figures.{FOLDER}.f{name}")
+    return figure_module(f"{FILMS}/{name}") if name in film_names() else None
 
 
 def left_out(run, name):
@@ -148,14 +144,14 @@ class Film:
         return frames, Cost(data, seconds - data, 0.0, 0)
 
 
-FILMS = {}                      # of this process, by name
+MADE = {}                       # films of this process, by name
 
 
 def film_of(name):
     """The Film of that name of the snapshots that the processes share, made at its first use."""
-    if name not in FILMS:
-        FILMS[name] = Film(pool.SHARED, name)
-    return FILMS[name]
+    if name not in MADE:
+        MADE[name] = Film(pool.SHARED, name)
+    return MADE[name]
 
 
 def make_palette(name):
@@ -191,7 +187,7 @@ def draw_films(run, steps, names, folder, format="gif", fps=20, progress=lambda 
     format: gif, which plays each frame for whole hundredths of a second, or mp4; fps: frames a second,
     1 to 50; progress: is told what is being done.
     """
-    FILMS.clear()                       # of an earlier call that was broken off
+    MADE.clear()                       # of an earlier call that was broken off
     snapshots = take_snapshots(run, steps)
     starts = range(0, len(steps), CHUNK)
     chunks = [(name, start, min(start + CHUNK, len(steps))) for name in names for start in starts]
@@ -212,7 +208,7 @@ def draw_films(run, steps, names, folder, format="gif", fps=20, progress=lambda 
             path.parent.mkdir(parents=True, exist_ok=True)
             own = told(progress, path.name, islice(parts, len(starts)), len(starts))
             costs[name] = write_gif(path, own) if format == "gif" else write_mp4(path, own, fps)
-    FILMS.clear()
+    MADE.clear()
     return costs
 
 

@@ -12,15 +12,11 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform, ScaledTranslation
 
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+from scratchformer.analysis.followed import at_position
+
 DIGIT_HEIGHT = 0.73                             # of DejaVu Sans, in units of the font size
 TURNS = np.pi / 12 * np.array([0, *(s * k for k in range(1, 12) for s in (1, -1)), 12])
 RADII = np.concatenate([np.arange(0, 40, 2.5), np.arange(40, 160, 8)])      # both in order of preference
-
-
-def at_position(token, position):
-    """The label of a token at a position, such as 8₇."""
-    return f"{token}{str(position).translate(SUBSCRIPTS)}"
 
 
 def sharing(tokens, position=None):

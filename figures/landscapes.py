@@ -1,13 +1,12 @@
-"""The landscape: what the model would predict if the stream after attention lay at a point of its plane."""
+"""Landscapes as panels: what the model would predict if the stream after attention lay there."""
 
 import numpy as np
-from matplotlib.patheffects import withStroke
 
-from scratchformer.figures.style import PROBABILITY, extent, inches, panel
+from scratchformer.analysis.landscape import landscapes, square_box
+from scratchformer.figures.style import PROBABILITY, SMALL_TICKS, color_bar, extent, inches, panel
+from scratchformer.figures.words import dim_names
 
-GRID = 120                      # points along each side of a landscape
 WINDOWS = 200                   # held-out windows whose points are drawn, at most
-HALO = [withStroke(linewidth=2, foreground="white")]
 LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.95, 1.3, 0.75        # margins around all panels, in inches
 ACROSS, UP = 0.2, 0.5                                   # gaps between panels
 
@@ -15,13 +14,6 @@ ACROSS, UP = 0.2, 0.5                                   # gaps between panels
 def sample(windows):
     """At most `WINDOWS` of the windows, evenly spaced."""
     return windows[:: -(-len(windows) // WINDOWS)]
-
-
-def stream_points(model):
-    """Embeddings of every token at every position, then `resid_mid` of all held-out windows: (N, C)."""
-    embed = model.grid.embed
-    resid_mid = model.held_out.resid_mid
-    return np.concatenate([array.reshape(-1, array.shape[-1]) for array in (embed, resid_mid)])
 
 
 def landscape_panels(fig, model, titles, points, margin=0.04):
@@ -43,11 +35,6 @@ def landscape_panels(fig, model, titles, points, margin=0.04):
         ax.spines[:].set_visible(False)
     add_bar(fig, image)
     return axes
-
-
-def landscapes(model, box):
-    """Probability of each next token in GRID x GRID cells of the box, lowest row first: (GRID, GRID, V)."""
-    return model.landscape(plane_grid(box)).reshape(GRID, GRID, -1)
 
 
 def show_landscape(ax, probs, box):
@@ -74,21 +61,6 @@ def explain(fig, C, titles):
     )
 
 
-def square_box(points, margin=0.04):
-    """The smallest square around the points, and a margin in its sides: (left, right, bottom, top)."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    half = (0.5 + margin) * ((high - low).max() or 1.0)
-    x, y = (low + high) / 2
-    return x - half, x + half, y - half, y + half
-
-
-def plane_grid(box):
-    """Centres of GRID x GRID cells of the box (left, right, bottom, top), row by row: (GRID**2, 2)."""
-    steps = (np.arange(GRID) + 0.5) / GRID
-    x, y = box[0] + (box[1] - box[0]) * steps, box[2] + (box[3] - box[2]) * steps
-    return np.column_stack([np.tile(x, GRID), np.repeat(y, GRID)])
-
-
 def grid_of_panels(fig, count):
     """That many square panels, as large as fit, in reading order."""
     width, height = fig.get_size_inches() - (LEFT + RIGHT, TOP + BOTTOM)
@@ -112,23 +84,22 @@ def name_axes(ax, leftmost, lowest):
     """Axis title and numbers, at the left column and under the lowest panels only."""
     ax.yaxis.set_visible(leftmost)
     ax.xaxis.set_visible(lowest)
-    ax.set_ylabel("dim 1", fontsize=8, labelpad=0)
-    ax.set_xlabel("dim 0", fontsize=8, labelpad=1)
-    ax.tick_params(labelsize=7.5, length=2, pad=2)
     ax.locator_params(nbins=4)
+    name_plane(ax)
+
+
+def name_plane(ax, **options):
+    """Small axis titles and numbers of a plane whose axes are the two dimensions of the stream."""
+    across, up = dim_names(2)
+    ax.set_ylabel(up, fontsize=8, labelpad=0)
+    ax.set_xlabel(across, fontsize=8, labelpad=1, **options)
+    ax.tick_params(**SMALL_TICKS)
 
 
 def add_bar(fig, image):
     """The colour bar that all panels share, at the right."""
     width, height = fig.get_size_inches()
-    bar = fig.colorbar(image, cax=panel(fig, width - 0.72, BOTTOM, 0.14, height - TOP - BOTTOM))
-    bar.set_label("probability of the panel's token", labelpad=3)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=2, labelsize=8)
-
-
-def halo_labels(ax):
-    """A white rim for all labels of the axes: readable on every background."""
-    for artist in ax.collections:
-        if hasattr(artist, "texts"):
-            artist.set_path_effects(HALO)
+    color_bar(
+        image, "probability of the panel's token", (width - 0.72, BOTTOM, 0.14, height - TOP - BOTTOM),
+        bins=None, labelpad=3, ticks={"length": 2, "labelsize": 8},
+    )

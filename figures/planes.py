@@ -1,39 +1,18 @@
-"""The geometry of token, position and token-at-position embeddings, as numbers and as scatter plots."""
-
-from itertools import combinations
+"""Scatter plots of tokens, positions and tokens at positions."""
 
 import numpy as np
 
+from scratchformer.analysis.families import families_of, family
 from scratchformer.figures.labels import add_labels_beside, sharing
-from scratchformer.figures.style import (
-    FAMILIES, GREY, family, plane_of, position_colors, set_plane, token_colors,
-)
-
-
-def sums(params):
-    """Every token at every position: (V*T, C), position fastest."""
-    return (params.W_token[:, None] + params.W_pos).reshape(-1, params.W_token.shape[1])
-
-
-def group_distances(W_token, vocabulary):
-    """({(a, b): distance of the families' means}, {family: root mean square distance from its mean})."""
-    groups = {name: W_token[[family(token) == name for token in vocabulary]] for name in FAMILIES}
-    groups = {name: rows for name, rows in groups.items() if len(rows)}
-    apart = {
-        (a, b): float(np.linalg.norm(groups[a].mean(axis=0) - groups[b].mean(axis=0)))
-        for a, b in combinations(groups, 2)
-    }
-    spread = {
-        name: float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
-        for name, rows in groups.items() if len(rows) > 1
-    }
-    return apart, spread
+from scratchformer.figures.style import GREY, MARKERS, plane_of, position_colors, set_plane, token_colors
+from scratchformer.figures.words import position_names
 
 
 def scatter_tokens(ax, points, tokens, colors, size):
     """Mark points by token: colours one each, marker by family; `size` is the marker's width in points."""
-    for name, marker in FAMILIES.items():
-        chosen = np.array([family(token) == name for token in tokens])
+    families = families_of(tokens)
+    for name, marker in MARKERS.items():
+        chosen = families == name
         if chosen.any():
             ax.scatter(
                 *points[chosen].T, s=size**2, marker=marker, c=colors[chosen], linewidths=0, label=name,
@@ -84,19 +63,19 @@ def position_plane(ax, params, size=9, marker=4):
     colors = position_colors(len(points))
     ax.plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
     ax.scatter(*points.T, s=marker**2, c=colors, linewidths=0, zorder=3)
-    add_labels_beside(ax, points, [f"p{t}" for t in range(len(points))], colors, size, marker / 2)
+    add_labels_beside(ax, points, position_names(len(points)), colors, size, marker / 2)
 
 
-def sum_plane(ax, params, vocabulary, size, marker=3, each=True):
-    """One point a token and position; all are labelled (8₇), or those at the last position only."""
-    points, names = plane_of(sums(params))
-    T = len(params.W_pos)
+def sum_plane(ax, embed, vocabulary, size, marker=3, each=True):
+    """One point a token and position, (V, T, C); all are labelled (8₇), or the last position's only."""
+    V, T, _ = embed.shape
+    points, names = plane_of(embed.reshape(V * T, -1))
     set_plane(ax, points, names)
-    tokens = [token for token in vocabulary for _ in range(T)]
+    tokens = np.repeat(vocabulary, T).tolist()
     colors = np.repeat(token_colors(vocabulary), T, axis=0)
     scatter_tokens(ax, points, tokens, colors, marker)
     chosen = slice(None) if each else slice(T - 1, None, T)
-    positions = list(range(T)) * len(vocabulary)
+    positions = list(range(T)) * V
     label_tokens(
         ax, points[chosen], tokens[chosen], positions[chosen], colors[chosen], size, marker, points
     )

@@ -1,38 +1,15 @@
-"""What the figures of queries, keys and values share: their planes, labels, and shares of attention."""
+"""What the figures of queries, keys and values share: their planes and labels."""
 
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.lines import Line2D
 
-from scratchformer.engine.model import forward
+from scratchformer.analysis.families import family, family_distances, present_families
 from scratchformer.figures.labels import add_labels_beside, sharing
-from scratchformer.figures.planes import close_groups, group_distances, label_tokens, scatter_tokens
-from scratchformer.figures.style import FAMILIES, INK, family, plane_of, set_plane
+from scratchformer.figures.marks import legend, marker, rings
+from scratchformer.figures.planes import close_groups, label_tokens, scatter_tokens
+from scratchformer.figures.style import INK, MARKERS, plane_of, set_plane
 
 CROWD = 14               # labels that find room within 30 points of a place
-
-
-def head_shown(H):
-    """Which head a figure shows, where there are several: for the end of its title."""
-    return f": head 1 of {H}" if H > 1 else ""
-
-
-def family_distances(spaces, vocabulary):
-    """How far apart the means of even tokens and of another family lie in each space, in units of its
-    spread: {other family: {space: distance}}. spaces: {name: (V, T, D)}
-    """
-    apart = {}
-    for name, points in spaces.items():
-        for (a, b), distance in group_distances(points.mean(axis=1), vocabulary)[0].items():
-            if a == "even":
-                apart.setdefault(b, {})[name] = distance / spread(points)
-    return apart
-
-
-def spread(points):
-    """Root mean square distance of points, (..., D), from their mean; 1 if they are all the same."""
-    flat = points.reshape(-1, points.shape[-1])
-    return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
 
 
 def describe_distances(spaces, vocabulary):
@@ -68,23 +45,6 @@ def qk_plane(grid):
     q, k = grid.q[:, 0].reshape(-1, D), grid.k[:, 0].reshape(-1, D)
     points, names = plane_of(np.concatenate([q, k, np.zeros((1, D), q.dtype)]))
     return points[: len(q)], points[len(q) : -1], points[-1:], names
-
-
-def attention_shares(cache, vocabulary, chosen):
-    """Of the first head's attention at the chosen positions, (B, T) bool, the share by family of key."""
-    if not chosen.any():
-        return {}
-    names = [name for name in FAMILIES if name in set(map(family, vocabulary))]
-    keys = np.array([family(token) for token in vocabulary])[cache.tokens]
-    return {
-        name: float((cache.attention[:, 0] * (keys == name)[:, None]).sum(axis=-1)[chosen].mean())
-        for name in names
-    }
-
-
-def evenly(T):
-    """Attention that reads all keys in reach alike: (T, T)."""
-    return np.tri(T) / np.arange(1, T + 1)[:, None]
 
 
 def describe_shares(shares):
@@ -128,46 +88,13 @@ def thin_out(places, within=30, most=CROWD):
 
 def mark_origin(ax, origin):
     """A ring where a vector is zero."""
-    ax.scatter(*origin.T, s=144, marker="o", facecolors="none", edgecolors=INK, linewidths=1.1, zorder=4)
+    rings(ax, origin, area=144, width=1.1)
 
 
-def legend(fig, vocabulary, colors):
+def pair_legend(fig, vocabulary, colors):
     """What the colours mean, by name, then what the shapes mean; below the figure's panels."""
-    styles = [(name, "o", color) for name, color in colors.items()]
-    present = set(map(family, vocabulary))
-    styles += [(f"{name} token", marker, INK) for name, marker in FAMILIES.items() if name in present]
-    handles = [
-        Line2D([], [], linestyle="", marker=marker, color=color, markersize=6, label=name)
-        for name, marker, color in styles
-    ]
-    handles.append(Line2D(
-        [], [], linestyle="", marker="o", color=INK, markerfacecolor="none", markersize=9, label="origin"
-    ))
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(0.5, 0.18 / fig.get_size_inches()[1]),
-        ncols=len(handles), handletextpad=0.2, columnspacing=1.6,
-    )
-
-
-def pair_scores(model):
-    """Scores of the first head for every query and every earlier key: (V, V, T, T), [a, b, t, s] with token
-    a at query position t and b at key position s. NaN where s > t, and for a ≠ b where s = t.
-
-    A score depends on these two alone, so a few windows a pair (a, b) show them all: window j has a
-    where bit j of the position is set and b elsewhere. It shows t and s if j is the highest bit in
-    which they differ. One a at a time goes through the model: V²·J windows at once would fill the memory.
-    """
-    V, T, params = len(model.vocabulary), model.config.model.block_size, model.params
-    positions = np.arange(T)
-    bits = positions >> np.arange(max(1, (T - 1).bit_length()))[:, None] & 1              # (J, T)
-    scores = np.full((V, V, T, T), np.nan)
-    for a in range(V):
-        windows = np.where(bits, a, np.arange(V)[:, None, None])                        # (V, J, T)
-        cache = forward(params, windows.reshape(-1, T), None, model.config.model.use_residual)
-        seen = cache.scores[:, 0].reshape(*windows.shape, T)
-        for j in range(len(bits)):
-            shown = (positions[:, None] ^ positions) >> j == 1                          # highest bit is j
-            shown &= positions[:, None] > positions
-            scores[a][:, shown] = seen[:, j, shown]
-        scores[a, a, positions, positions] = seen[a, 0].diagonal()
-    return scores
+    legend(fig, [
+        *(marker("o", color, name) for name, color in colors.items()),
+        *(marker(MARKERS[name], INK, f"{name} token") for name in present_families(vocabulary)),
+        marker("o", INK, "origin", markerfacecolor="none", markersize=9),
+    ], 0.18, handletextpad=0.2)

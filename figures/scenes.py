@@ -10,11 +10,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Transform
 
+from scratchformer.analysis.families import families_of
 from scratchformer.figures.labels import add_labels, label_widths, outline_beside
-from scratchformer.figures.landscapes import HALO
 from scratchformer.figures.planes import close_groups
 from scratchformer.figures.style import (
-    FAMILIES, HELD_OUT, INK, WRONG, family, panel, principal_plane, set_plane, title,
+    HALO, HELD_OUT, INK, MARKERS, WRONG, panel, principal_plane, set_plane, title,
 )
 
 STRIP = 1.1                             # height of the learning curve under a film, in inches
@@ -70,9 +70,9 @@ class Points:
 
     def __init__(self, ax, tokens, colors, labels, marker=3.5, size=9, side=1):
         self.ax, self.colors, self.labels, self.side, self.size = ax, colors, labels, side, size
-        self.families = np.array([family(token) for token in tokens])
+        self.families = families_of(tokens)
         self.markers = []
-        for name, shape in FAMILIES.items():
+        for name, shape in MARKERS.items():
             chosen = np.flatnonzero(self.families == name)
             if len(chosen):
                 self.markers.append((chosen, steady(ax.scatter(

@@ -1,109 +1,88 @@
-"""What the figures that follow sequences share: rows of panels, matrices by token, planes, verdicts."""
+"""What the figures that follow sequences share: a sequence a row, its matrices by position, its planes."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
-from scratchformer.figures.labels import at_position
+from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.marks import halo_labels
 from scratchformer.figures.style import (
-    GREY, INK, PALE, PROBABILITY, SIGNED, inches, panel, plane_of, set_plane, ticks, write_cells,
+    MARKS, PROBABILITY, SIGNED, color_bar, inches, panel, plane_of, set_plane, show_matrix, ticks,
+    write_cells,
 )
-from scratchformer.run.data import allowed_next
-from scratchformer.run.judge import lands_right
+from scratchformer.figures.words import dim_names
 
 ROWS = (6.95, 3.82, 0.69)               # lower edges of the rows of panels
 TALL = 2.15                             # their height
-MARKS = {-1: "", 0: "✗", 1: "✓"}
 
 
-def demo_caches(model):
-    """A Cache of one row for each of the run's sequences to follow."""
-    return [model.forward(tokens[None]) for tokens in model.demos]
+def rows_of(fig, model, demos, bottoms=ROWS):
+    """For each row of panels, (row, lower edge, Followed of demos); its header is drawn."""
+    for row, (bottom, demo) in enumerate(zip(bottoms, demos, strict=False)):
+        header(fig, bottom, model, demo)
+        yield row, bottom, demo
 
 
-def verdicts(model, cache):
-    """Of the first row, whether the likeliest next token follows the rule: (T,) 1, 0, or -1 if it is open."""
-    allowed = allowed_next(model.rule, model.data.vocabulary, cache.tokens[:1])
-    return np.where(allowed.any(axis=-1), lands_right(cache.logits[:1], allowed), -1)[0]
-
-
-def row_labels(model, cache):
-    """Tokens of the first row as text."""
-    return [model.vocabulary[token] for token in cache.tokens[0]]
-
-
-def header(fig, bottom, model, cache, state):
+def header(fig, bottom, model, demo):
     """The sequence, and what the model predicts where the rule constrains it, above a row of panels."""
-    labels = row_labels(model, cache)
-    where = np.flatnonzero(state >= 0)
-    best = cache.logits[0].argmax(axis=-1)
-    if not len(where):
+    best = demo.cache.logits[0].argmax(axis=-1)
+    if not len(demo.where):
         detail = "the rule constrains no position"
-    elif len(where) > 6:
-        detail = f"{(state == 1).sum()} of {len(where)} predictions at constrained positions right"
+    elif len(demo.where) > 6:
+        detail = f"{(demo.state == 1).sum()} of {len(demo.where)} predictions at constrained positions right"
     else:
         detail = "predicted at constrained positions:  " + ",  ".join(
-            f"{at_position(labels[t], t)} → {model.vocabulary[best[t]]} {MARKS[int(state[t])]}" for t in where
+            f"{demo.labels[t]} → {model.vocabulary[best[t]]} {MARKS[int(demo.state[t])]}" for t in demo.where
         )
     width, height = fig.get_size_inches()
     y = (bottom + TALL + 0.36) / height
-    sequence = " ".join(labels[:24]) + (" …" if len(labels) > 24 else "")
-    fig.text(0.25 / width, y, sequence, fontsize=11, fontweight="bold")
+    fig.text(0.25 / width, y, written(demo.words), fontsize=11, fontweight="bold")
     fig.text((width - 0.25) / width, y, detail, fontsize=9.5, ha="right")
+
+
+def written(words):
+    """A sequence in a line, its end left out if it is long."""
+    return " ".join(words[:24]) + (" …" if len(words) > 24 else "")
+
+
+def marked(demo):
+    """The labels of a Followed, with ✓ or ✗ where the rule says what comes next."""
+    return [label + MARKS[int(s)] for label, s in zip(demo.labels, demo.state, strict=True)]
 
 
 def vector_map(ax, values, labels, limit, name):
     """One vector a position as rows of cells, with their numbers where they fit."""
-    image = ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    C = values.shape[1]
+    image = show_matrix(ax, values, SIGNED, -limit, limit)
+    ax.set_title(name)
     if labels:
         ticks(ax.yaxis, labels, inches(ax)[1])
     else:
         ax.set_yticks([])
-    ticks(ax.xaxis, [f"dim {c}" for c in range(C)] if C <= 2 else [str(c) for c in range(C)], inches(ax)[0])
-    plain(ax, name)
+    ticks(ax.xaxis, dim_names(values.shape[1]), inches(ax)[0])
     write_cells(ax, values, limit)
     return image
 
 
 def square_map(ax, values, labels, name, colors, low, high):
-    """Query positions down, key positions across."""
-    image = ax.imshow(values, cmap=colors, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+    """Query positions down, key positions across; the future is left out: values (T, T)."""
+    image = show_matrix(ax, causal(values), colors, low, high)
+    ax.set_title(name)
     ticks(ax.yaxis, labels, inches(ax)[1])
     ticks(ax.xaxis, labels, inches(ax)[0])
-    plain(ax, name)
     ax.set_xlabel("key: reads from", labelpad=2)
     ax.set_ylabel("query", labelpad=2)
     return image
 
 
-def attention_map(fig, left, bottom, cache, labels):
-    """The first head's attention; the future is blank."""
+def attention_map(fig, left, bottom, demo, first):
+    """The first head's attention; with a colour bar in the first row."""
     ax = panel(fig, left, bottom, 1.5, TALL)
-    return square_map(ax, causal(cache.attention[0, 0]), labels, "attention", PROBABILITY, 0, 1)
+    image = square_map(ax, demo.cache.attention[0, 0], demo.words, "attention", PROBABILITY, 0, 1)
+    if first:
+        color_bar(image, "share read, all rows")
 
 
 def causal(matrix):
     """A matrix of queries by keys without the keys that lie in a query's future: (T, T) masked."""
     return np.ma.masked_array(matrix, np.triu(np.ones(matrix.shape, bool), 1))
-
-
-def plain(ax, name):
-    """A heat map's axes: a title, no frame, no tick marks."""
-    ax.set_title(name)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-
-
-def bar(fig, image, label):
-    """A colour bar to the right of an image."""
-    left, bottom, width, height = image.axes.get_position().bounds
-    gap = 0.08 / fig.get_size_inches()[0]
-    colors = fig.colorbar(image, cax=fig.add_axes((left + width + gap, bottom, gap, height)))
-    colors.set_label(label, labelpad=2)
-    colors.outline.set_visible(False)
-    colors.ax.tick_params(length=2, labelsize=7.5, pad=2)
-    colors.locator.set_params(nbins=5)
-    colors.update_ticks()
 
 
 def largest(arrays):
@@ -131,28 +110,7 @@ def show_plane(ax, points, names):
         ax.locator_params(axis="y", nbins=4)
 
 
-def backdrop(ax, points):
-    """Points for comparison, in grey."""
-    ax.scatter(*points.T, s=6, c="#c8c8c8", linewidths=0, zorder=1)
-
-
-def rings(ax, points):
-    """Ring points."""
-    if len(points):
-        ax.scatter(*points.T, s=70, facecolors="none", edgecolors=INK, linewidths=0.9, zorder=4)
-
-
-def marker(shape, color, label):
-    """An entry of a legend."""
-    edge = GREY if color == PALE else color
-    return Line2D(
-        [], [], linestyle="", marker=shape, color=color, markeredgecolor=edge, markersize=6, label=label
-    )
-
-
-def legend(fig, handles):
-    """What colours and shapes mean, below the panels."""
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(0.5, 0.16 / fig.get_size_inches()[1]),
-        ncols=len(handles), handletextpad=0.3, columnspacing=1.6,
-    )
+def label_points(ax, points, texts, colors, size, marker, others=None, boxes=None):
+    """Labels with a white rim beside points, (N, 2), clear of them or of others: see add_labels_beside."""
+    add_labels_beside(ax, points, texts, colors, size, marker, points if others is None else others, boxes)
+    halo_labels(ax)

@@ -5,23 +5,34 @@ Positions and sizes of axes are in inches from the figure's lower left corner.
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgb
-from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
+from scratchformer.analysis.families import family
+from scratchformer.analysis.geometry import principal_axes
 from scratchformer.figures.labels import add_labels, label_widths
+from scratchformer.figures.words import number
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 Q, K, V = "#1f6fb4", "#c8372d", "#2a8f4b"               # queries, keys, values
+MIXED = "#7a3f9d"
 TRAIN, HELD_OUT = "#1f6fb4", "#e07b00"
 CORRECT, WRONG, OPEN = "#a6dbb3", "#b5261e", PALE       # cells; the marks ✓ and ✗ say the same
 VERDICTS = ListedColormap([OPEN, WRONG, CORRECT])       # of -1, 0, 1
+MARKS = {1: "✓", 0: "✗", -1: ""}                        # of the same
+LINES = {1: "#1b7f3b", 0: WRONG, -1: GREY}              # arrows, rings and marks of the same
+ANSWER = "#d6168c"                                      # frames what the rule allows
+BACKDROP = "#c8c8c8"                                    # points that are there for comparison only
+HALO = [withStroke(linewidth=2, foreground="white")]    # makes labels readable on every background
 PROBABILITY, SIGNED, POSITION = "viridis", "RdBu_r", "viridis"
 
-FAMILIES = {"even": "o", "odd": "s", "operator": "D"}   # and their markers
+MARKERS = {"even": "o", "odd": "s", "operator": "D"}    # of token families
 SHADES = {
     "even": LinearSegmentedColormap.from_list("even", ["#2b2a86", "#2766b0", "#2196b5"]),
     "odd": LinearSegmentedColormap.from_list("odd", ["#742a00", "#b84c08", "#d9880a"]),
     "operator": LinearSegmentedColormap.from_list("operator", ["#000000", "#6b4a70"]),
 }
+
+SMALL_TICKS = {"length": 2, "labelsize": 7.5, "pad": 2}
 
 RC = {
     "font.family": "DejaVu Sans", "font.size": 8.5, "text.color": INK, "text.parse_math": False,
@@ -31,13 +42,6 @@ RC = {
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3,
     "legend.fontsize": 8.5, "legend.frameon": False, "figure.facecolor": "white", "svg.hashsalt": "figures",
 }
-
-
-def family(token):
-    """'even', 'odd' or 'operator' for a token's text."""
-    if not token.isdecimal():
-        return "operator"
-    return "odd" if int(token) % 2 else "even"
 
 
 def token_colors(vocabulary):
@@ -79,24 +83,56 @@ def inches(ax):
 def heatmap(ax, values, rows, columns, label, row_colors=None):
     """A signed matrix as a heat map with a colour bar to its right, numbers in cells where they fit."""
     limit = np.abs(values).max() or 1.0
-    image = ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    image = show_matrix(ax, values, SIGNED, -limit, limit)
     ticks(ax.yaxis, rows, inches(ax)[1])
     ticks(ax.xaxis, columns, inches(ax)[0])
+    if row_colors is not None:
+        color_ticks(ax.yaxis, row_colors)
+    write_cells(ax, values, limit)
+    color_bar(image, label)
+    return image
+
+
+def show_matrix(ax, values, colors, low, high, **options):
+    """A matrix as an image, one cell an entry, without frame or tick marks."""
+    clear_frame(ax)
+    return ax.imshow(
+        values, cmap=colors, vmin=low, vmax=high, **{"aspect": "auto", "interpolation": "nearest"} | options
+    )
+
+
+def clear_frame(ax):
+    """Axes without frame and tick marks."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    if row_colors is not None:
-        for tick, color in zip(ax.get_yticklabels(), row_colors, strict=True):
-            tick.set(color=color, fontweight="bold")
-    write_cells(ax, values, limit)
-    left, bottom, width, height = ax.get_position().bounds
-    gap = 0.08 / ax.figure.get_size_inches()[0]
-    bar = ax.figure.colorbar(image, cax=ax.figure.add_axes((left + width + gap, bottom, gap, height)))
-    bar.set_label(label, labelpad=2)
+
+
+def color_ticks(axis, colors):
+    """The names along an axis in bold and in these colours, one each."""
+    for tick, color in zip(axis.get_ticklabels(), colors, strict=True):
+        tick.set(color=color, fontweight="bold")
+
+
+def color_bar(image, label, place=(0.08, 0.08), bins=5, labelpad=2, ticks=SMALL_TICKS, **options):
+    """A colour bar.
+
+    place: (gap, width) to the right of its image or (left, bottom, width, height), in inches; bins: how many
+    steps the numbers take at most, None for matplotlib's choice; ticks: their style
+    """
+    fig = image.axes.figure
+    if len(place) == 2:
+        left, bottom, width, height = image.axes.get_position().bounds
+        gap, across = np.array(place) / fig.get_size_inches()[0]
+        cax = fig.add_axes((left + width + gap, bottom, across, height))
+    else:
+        cax = panel(fig, *place)
+    bar = fig.colorbar(image, cax=cax, **options)
+    bar.set_label(label, labelpad=labelpad)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(length=2, labelsize=7.5, pad=2)
-    bar.locator.set_params(nbins=5)
-    bar.update_ticks()
-    return image
+    bar.ax.tick_params(**ticks)
+    if bins:
+        bar.locator.set_params(nbins=bins)
+        bar.update_ticks()
 
 
 def ticks(axis, names, room):
@@ -112,11 +148,10 @@ def write_cells(ax, values, limit):
     width, height = inches(ax) * 72 / (columns, rows)
     size = min(8.0, 0.7 * height)
     for decimals in (2, 1):
-        rounded = np.round(values.ravel(), decimals) + 0.0                  # + 0.0: no negative zero
-        texts = [f"{value:.{decimals}f}".replace("-", "−") for value in rounded]
         if size >= 6 and label_widths([f"−{limit:.{decimals}f}"], size) < 0.9 * width:
             y, x = np.divmod(np.arange(values.size), columns)
             dark = np.abs(values.ravel()) > 0.6 * limit
+            texts = [number(value, f".{decimals}f") for value in np.round(values.ravel(), decimals)]
             add_labels(ax, np.column_stack([x, y]), texts, ["white" if d else INK for d in dark], size)
             return
 
@@ -128,23 +163,11 @@ def plane_of(points):
 
 
 def principal_plane(points):
-    """The plane on which points, (N, C), are shown: a function that puts (..., C) on it, and its axis titles.
-
-    Two dimensions stay as they are; of more, the two leading principal axes of the points are
-    taken; one is set against zero.
-    """
-    C = points.shape[1]
-    if C == 1:
-        return lambda vectors: np.concatenate([vectors, np.zeros_like(vectors)], axis=-1), ("dim 0", "")
-    if C == 2:
-        return lambda vectors: vectors, ("dim 0", "dim 1")
-    middle = points.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(points - middle, full_matrices=len(points) < C)
-    sizes = np.pad(sizes, (0, max(0, 2 - len(sizes))))
-    axes = axes[:2]
-    axes = axes * np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1, 1)[:, None]
-    shares = sizes[:2] ** 2 / ((sizes**2).sum() or 1)
-    return lambda vectors: (vectors - middle) @ axes.T, tuple(
+    """A function that puts (..., C) on the plane on which points, (N, C), are shown, and its axis titles."""
+    project, shares = principal_axes(points)
+    if shares is None:
+        return project, ("dim 0", "dim 1" if points.shape[1] == 2 else "")
+    return project, tuple(
         f"principal axis {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)
     )
 
@@ -170,25 +193,3 @@ def extent(fig, points):
     low, high = points.min(axis=0), points.max(axis=0)
     hold = getattr(fig, "hold_extent", None)
     return hold(low, high) if hold else (low, high)
-
-
-def family_legend(fig, vocabulary, x, y, neutral=False):
-    """A legend of the token families that there are, centred at (x, y) inches.
-
-    neutral: the shapes alone tell them, since colours mean something else in some panels
-    """
-    present = [name for name in FAMILIES if name in set(map(family, vocabulary))]
-    handles = [
-        Line2D(
-            [], [], linestyle="", marker=FAMILIES[name], color=GREY if neutral else SHADES[name](0.5),
-            markersize=6, label=f"{name} token" if neutral else name,
-        )
-        for name in present
-    ]
-    if not neutral:
-        handles.append(Line2D([], [], linestyle="", label="shade: the number"))
-    across, up = fig.get_size_inches()
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(x / across, y / up), ncols=len(handles),
-        handletextpad=0.2, columnspacing=1.6,
-    )

@@ -4,15 +4,16 @@ What figures 16 to 18 share: one figure a sequence, in it one column a token.
 """
 
 import numpy as np
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from scratchformer.figures.demos import follow, heading, missing, moved, outcome, values_in_stream
-from scratchformer.figures.f15_residuals import ARROWS
-from scratchformer.figures.landscapes import add_bar, explain, landscapes, square_box
-from scratchformer.figures.sequences import demo_caches, row_labels
-from scratchformer.figures.style import GREY, INK, panel, title
-from scratchformer.figures.value_strips import ANSWER, GAP, draw_strip
+from scratchformer.analysis.followed import follow, follow_all
+from scratchformer.analysis.landscape import landscapes, square_box
+from scratchformer.figures.landscapes import add_bar, explain, name_plane
+from scratchformer.figures.marks import legend, line, marker
+from scratchformer.figures.style import ANSWER, GREY, INK, LINES, panel, title
+from scratchformer.figures.value_strips import GAP, draw_strip
+from scratchformer.figures.value_words import heading, missing, moved, outcome
+from scratchformer.figures.words import minus
 
 SIZE = (10, 12.35)
 MOST, A_BAND = 12, 6                    # columns in all, and beside one another
@@ -27,17 +28,17 @@ def draw_demo(fig, model, number):
         title(fig, name)
         fig.text(0.5, 0.6, missing(model, number), ha="center", fontsize=12)
         return
-    demo, C = follow(model, number), model.config.model.n_embd
+    demo, C = follow(model, model.demos[number]), model.config.model.n_embd
     shown, in_stream = shown_tokens(demo), values_in_stream(model)
     title(fig, name, "\n".join([
-        "sequence:  " + " ".join(row_labels(model, demo.cache)), outcome(model, demo),
+        "sequence:  " + " ".join(demo.words), outcome(model, demo),
         *columns(model, shown, in_stream),
     ]))
     if C != 2:
         explain(fig, C, [f"P(next = {model.vocabulary[i]}): " + ", ".join(heading(demo, i)) for i in shown])
         return
     box = square_box(np.concatenate([
-        points for cache in demo_caches(model) for points in stream_points(cache, in_stream)
+        points for each in follow_all(model) for points in stream_places(each.cache, in_stream)
     ]), margin=0.1)
     probs = landscapes(model, box)
     rows = [0, 1, 2] if in_stream else [1, 2]
@@ -59,7 +60,7 @@ def draw_demo(fig, model, number):
     explain_marks(fig)
 
 
-def stream_points(cache, in_stream):
+def stream_places(cache, in_stream):
     """The first row's embed and resid_mid, and v where it lies in their plane: list of (T, 2)."""
     return [cache.embed[0], cache.resid_mid[0]] + [cache.v[0, 0]] * in_stream
 
@@ -79,6 +80,11 @@ def layout(count, rows):
     across = -(-count // bands)
     wide, tall = SIZE[0] - LEFT - RIGHT, (SIZE[1] - ABOVE - BELOW) / bands - HEADING
     return across, min((wide + GAP) / across, tall / rows) - GAP
+
+
+def values_in_stream(model):
+    """Whether v lies in the stream's plane: attention adds the mixed values as they are."""
+    return model.params.W_o.size == 0
 
 
 def write_heading(fig, x, y, token, lines):
@@ -102,7 +108,7 @@ def columns(model, shown, in_stream):
         lines.append("background: probability of the column's token if the stream after attention lay there")
         lines.append(
             "a value v alone is no place in the stream: attention adds a mean of values to the embedding"
-            if in_stream and model.config.model.use_residual else
+            if in_stream and model.use_residual else
             "a value v alone is no place in the stream: attention puts a mean of values there" if in_stream
             else "the values v are left out: W_o leads from their own dimensions to this plane"
         )
@@ -119,38 +125,30 @@ def name_row(fig, ax, row, box, lowest):
     for axis, low, high in ((ax.xaxis, *box[:2]), (ax.yaxis, *box[2:])):
         numbers = MaxNLocator(4).tick_values(low, high)
         numbers = numbers[(numbers > low) & (numbers < high)]
-        axis.set_ticks(numbers, [f"{number:.3g}".replace("-", "−") for number in numbers])
-    ax.tick_params(labelsize=7.5, length=2, pad=2)
+        axis.set_ticks(numbers, [minus(f"{number:.3g}") for number in numbers])
     ax.xaxis.set_visible(lowest)
-    ax.set_ylabel("dim 1", fontsize=8, labelpad=0)
-    ax.set_xlabel("dim 0", fontsize=8, labelpad=1, x=0, ha="left")
+    name_plane(ax, x=0, ha="left")
 
 
 def explain_marks(fig):
     """What colours and marks mean, below the panels."""
     meanings = ((1, "prediction follows the rule: ✓"), (0, "breaks it: ✗"), (-1, "the rule says nothing"))
-    rings = [
-        Line2D([], [], color=ARROWS[s], linewidth=2.5, marker="o" if s >= 0 else "", markersize=7,
-               markerfacecolor="white", markeredgewidth=1.7, label=text)
-        for s, text in meanings
-    ]
-    position = Line2D([], [], linestyle="", marker="o", color=GREY, markersize=5,
-                      label="a position, in its token's colour")
-    frame = Line2D([], [], linestyle="", marker="s", color="none", markeredgecolor=ANSWER, markersize=9,
-                   markeredgewidth=2.5, label="the column's token is an answer in this sequence")
-    mark = Line2D([], [], linestyle="", label="✓ and ✗: in the column of the token predicted")
-    fig.legend(
-        handles=[*rings, position, frame, mark], loc="center",
-        bbox_to_anchor=(0.5, 0.27 / SIZE[1]), ncols=3, handletextpad=0.5, columnspacing=1.6,
-    )
+    legend(fig, [
+        *(line(LINES[s], text, linewidth=2.5, marker="o" if s >= 0 else "", markersize=7,
+               markerfacecolor="white", markeredgewidth=1.7) for s, text in meanings),
+        marker("o", GREY, "a position, in its token's colour", markersize=5),
+        marker("s", "none", "the column's token is an answer in this sequence", markeredgecolor=ANSWER,
+               markersize=9, markeredgewidth=2.5),
+        marker("", INK, "✓ and ✗: in the column of the token predicted"),
+    ], 0.27, ncols=3, handletextpad=0.5)
 
 
 def demo_caption(model, number):
     """The paragraph under the figure of that number."""
     if number >= len(model.demos):
         return missing(model, number)
-    demo = follow(model, number)
-    sequence = " ".join(row_labels(model, demo.cache))
+    demo = follow(model, model.demos[number])
+    sequence = " ".join(demo.words)
     result = f"{outcome(model, demo)}."
     if model.config.model.n_embd != 2:
         return (

@@ -5,22 +5,20 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from scratchformer.figures.demos import likeliest
-from scratchformer.figures.f15_residuals import ARROWS
-from scratchformer.figures.labels import add_labels_beside
-from scratchformer.figures.landscapes import halo_labels, show_landscape
-from scratchformer.figures.sequences import MARKS
-from scratchformer.figures.style import inches, token_colors
+from scratchformer.analysis.followed import likeliest_at
+from scratchformer.figures.landscapes import show_landscape
+from scratchformer.figures.marks import arrows
+from scratchformer.figures.sequences import label_points
+from scratchformer.figures.style import ANSWER, LINES, MARKS, inches, token_colors
 
 GAP = 0.08                              # between panels, in inches
-ANSWER = "#d6168c"                      # frames what the rule allows
 
 
 def labelled(demo, token):
     """Positions that a panel labels: all if its token is an answer, else constrained ones, three at most."""
     if demo.allowed[:, token].any() and len(demo.labels) <= 12:
         return np.arange(len(demo.labels))
-    return np.sort(likeliest(demo, token, 3))
+    return np.sort(likeliest_at(demo, token, 3))
 
 
 def draw_strip(ax, model, demo, row, tokens, probs, box):
@@ -55,11 +53,11 @@ def mark_positions(ax, model, demo, row, tokens, shifts, box):
     everywhere = repeat(points, shifts)
     if row == 1:
         starts = repeat(cache.embed[0], shifts)
-        arrows(ax, starts, everywhere, np.tile(state, len(tokens)))
+        moves(ax, starts, everywhere, np.tile(state, len(tokens)))
         keep_clear = np.concatenate([starts, everywhere])
     else:
         judged = (state >= 0) & (row == 2)
-        edges = [ARROWS[int(s)] if of else "white" for s, of in zip(state, judged, strict=True)]
+        edges = [LINES[int(s)] if of else "white" for s, of in zip(state, judged, strict=True)]
         ax.scatter(
             *everywhere.T, s=20, c=np.tile(colors, (len(tokens), 1)), edgecolors=edges * len(tokens),
             linewidths=np.tile(np.where(judged, 1.7, 0.5), len(tokens)), zorder=3,
@@ -72,12 +70,11 @@ def mark_positions(ax, model, demo, row, tokens, shifts, box):
         texts = [demo.labels[t] + (mark(demo, t, tokens[i]) if row else "") for i, t in chosen]
         pink = [demo.allowed[t, tokens[i]] for i, t in chosen]
         boxes = np.array([(box[0], box[2], box[1], box[3])]) + np.tile(shifts, 2)[panels]
-        add_labels_beside(
+        label_points(
             ax, points[positions] + shifts[panels], texts,
             [ANSWER if of else color for of, color in zip(pink, colors[positions], strict=True)],
             9, 2.6, keep_clear, boxes,
         )
-        halo_labels(ax)
 
 
 def repeat(points, shifts):
@@ -91,12 +88,11 @@ def mark(demo, position, token):
     return MARKS[int(demo.state[position])] if token == predicted else ""
 
 
-def arrows(ax, start, end, state):
+def moves(ax, start, end, state):
     """From where each position was to where attention puts it; the colour says what comes of it."""
     order = np.argsort(state, kind="stable")                # the judged ones in front
-    ax.quiver(
-        *start[order].T, *(end - start)[order].T, angles="xy", scale_units="xy", scale=1,
-        color=[ARROWS[int(s)] for s in state[order]], units="dots", width=1.7 * ax.figure.dpi / 72,
-        headwidth=3.6, headlength=4, headaxislength=3.6, zorder=3,
-        path_effects=[withStroke(linewidth=1.6, foreground="white")],
+    colors, rim = [LINES[int(s)] for s in state[order]], withStroke(linewidth=1.6, foreground="white")
+    arrows(
+        ax, start[order], end[order], colors, (3.6, 4, 3.6), units="dots", width=1.7 * ax.figure.dpi / 72,
+        zorder=3, path_effects=[rim],
     )

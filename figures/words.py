@@ -1,4 +1,4 @@
-"""Pieces of the captions' sentences."""
+"""Pieces of titles, captions and labels: names of dims, positions and heads, numbers with a proper minus."""
 
 
 def listed(items):
@@ -20,3 +20,30 @@ def code(text):
 def sentence(text):
     """A clause as a sentence: with a capital and a full stop."""
     return f"{text[0].upper()}{text[1:]}."
+
+
+def minus(text):
+    """A number's text with a minus sign instead of a hyphen."""
+    return text.replace("-", "−")
+
+
+def number(value, form):
+    """A number in a format such as .2f, with a minus sign and no negative zero."""
+    text = format(value, form)
+    return minus(text if text.strip("-0.") else format(abs(value), form))
+
+
+def dim_names(count, most=2, lead="dim"):
+    """Names of the dimensions: "dim 0", "dim 1", ...; of more than `most`, numbers alone."""
+    return [f"{lead} {c}" if count <= most else str(c) for c in range(count)]
+
+
+def position_names(count):
+    """p0, p1, ..."""
+    return [f"p{t}" for t in range(count)]
+
+
+def head_shown(model, lead=", "):
+    """Which head a figure shows, where there are several, after a lead: ", head 1 of 2"; else nothing."""
+    H = model.config.model.num_heads
+    return f"{lead}head 1 of {H}" if H > 1 else ""

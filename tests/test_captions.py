@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from conftest import SHORT, train_run
 
+from scratchformer.analysis.families import family
 from scratchformer.figures import (
     f06_embedding_scatter, f07_output_probs_embed, f11_probability_heatmap_with_values, f14_value_output,
 )
 from scratchformer.figures.captions import captions, describe_name
 from scratchformer.figures.catalogue import figure_module, figure_names
-from scratchformer.figures.style import family
 from scratchformer.run.data import judge_sequence, parse_tokens
 from scratchformer.run.model import Model
 from scratchformer.run.rules import RULES

@@ -52,7 +52,8 @@ def test_a_finished_run_is_reused(out):
 
 
 def test_one_step_into_a_folder_of_its_own(out):
-    done = run_cli("plus_last_even", *SETTINGS, "--visualize", "--step", "5", "--figure", "5", "6", "--out", out)
+    command = ["plus_last_even", *SETTINGS, "--visualize", "--step", "5"]
+    done = run_cli(*command, "--figure", "5", "6", "--out", out)
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (out / NAME / "plots" / "step_000005").iterdir())
     assert names == ["05_token_embeddings.png", "06_embedding_scatter.png"]

@@ -7,12 +7,14 @@ from conftest import SHORT, check_texts, train_run
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
+from scratchformer.analysis.families import group_distances
+from scratchformer.analysis.followed import at_position
 from scratchformer.engine.names import TABLE
 from scratchformer.figures.catalogue import figure_names
 from scratchformer.figures.draw import draw_all, draw_figure, make_figure
 from scratchformer.figures.f01_architecture_overview import shape_text
-from scratchformer.figures.labels import at_position, free_places, label_widths
-from scratchformer.figures.planes import close_groups, group_distances, sums
+from scratchformer.figures.labels import free_places, label_widths
+from scratchformer.figures.planes import close_groups
 from scratchformer.figures.style import CORRECT, RC, WRONG, plane_of, token_colors
 from scratchformer.run.data import judge_sequence
 from scratchformer.run.judge import GENERATED_RULE_ERROR, RULE_ERROR
@@ -164,14 +166,14 @@ def test_embeddings_are_the_parameters(run):
 def test_planes_show_the_embeddings(run, number):
     params = run.at(4).params
     planes = [ax for ax in figure(run.at(4), number).axes if ax.get_xlabel() == "dim 0"]
-    expected = (params.W_token, params.W_pos, sums(params))
+    sums = (params.W_token[:, None] + params.W_pos).reshape(-1, 2)
+    expected = (params.W_token, params.W_pos, sums)
     for ax, points in zip(planes, expected, strict=True):
         np.testing.assert_array_equal(by_rows(markers(ax)), by_rows(points))
         assert ax.get_aspect() == 1
         xlim, ylim = ax.get_xlim(), ax.get_ylim()
         assert (points.min(axis=0) > (xlim[0], ylim[0])).all()
         assert (points.max(axis=0) < (xlim[1], ylim[1])).all()
-    assert sums(params)[8 * 5 + 3] == pytest.approx(params.W_token[5] + params.W_pos[3])
     tokens = ",".join(labels(planes[0])[0].texts).split(",")
     assert sorted(tokens) == sorted(run.vocabulary)
 

@@ -7,10 +7,13 @@ from conftest import SHORT, run_cli, train_run
 from matplotlib.text import Text
 
 from scratchformer.engine.names import ACTIVATION_NAMES
+from scratchformer.figures import catalogue
 from scratchformer.figures.captions import captions
-from scratchformer.figures.catalogue import figure_names
+from scratchformer.figures.catalogue import every_figure, figure_module, figure_names, pick_figures
 from scratchformer.figures.draw import make_figure
+from scratchformer.figures.film import film_names
 from scratchformer.figures.style import RC
+from scratchformer.system.errors import RunError
 
 FILES = [
     "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
@@ -92,15 +95,43 @@ def test_wrong_sequences(tmp_path, sequence, message):
     assert done.returncode == 2 and message in done.stderr and not list(tmp_path.iterdir())
 
 
+def test_what_a_user_types_finds_a_figure():
+    assert pick_figures([]) == figure_names()
+    causal = figure_names("causal")
+    assert len(causal) == 5 and not set(causal) & set(figure_names())
+    assert set(every_figure()) == {*figure_names(), *causal}
+    words = ["5", "05", "05_token_embeddings", "token_embeddings", "causal/02_patching", "patching"]
+    assert pick_figures(words) == ["05_token_embeddings", "causal/02_patching"]
+    for name in every_figure():
+        assert pick_figures([name]) == [name]
+        assert figure_module(name).SIZE and figure_module(name).draw and figure_module(name).caption
+    for word in ("0", "99", "", "causal", "patchin", "03_qk_embedding_space"):
+        with pytest.raises(RunError, match=f"--figure {word}: there are 1, 2, .*, 18, and .*causal/01"):
+            pick_figures(["5", word])
+
+
+def test_a_new_figure_edits_no_list(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "f01_mine.py").touch()
+    (tmp_path / "f19_another.py").touch()
+    (tmp_path / "learning_dynamics").mkdir()
+    (tmp_path / "learning_dynamics" / "f01_film.py").touch()
+    monkeypatch.setattr(catalogue, "HERE", tmp_path)
+    assert figure_names() == ["19_another"] and every_figure() == ["19_another", "own/01_mine"]
+    assert pick_figures(["mine", "19"]) == ["own/01_mine", "19_another"] and film_names() == ["01_film"]
+
+
 def test_figures_by_number_and_name(tmp_path):
     run = train_run(tmp_path / "plus_last_even", *SHORT)
     done = run_cli(
         "plus_last_even", "--visualize", "--out", tmp_path, "--dpi", 30, "--format", "svg",
-        "--figure", "3", "03", FILES[-1],
+        "--figure", "3", "03", FILES[-1], "causal/05_circuits",
     )
     assert done.returncode == 0, done.stderr
     plots = run.folder / "plots"
-    assert sorted(path.stem for path in plots.rglob("*.*")) == ["03_training_data", FILES[-1].split("/")[1]]
+    assert sorted(path.stem for path in plots.rglob("*.*")) == [
+        "03_training_data", "05_circuits", FILES[-1].split("/")[1],
+    ]
     done = run_cli("plus_last_even", "--visualize", "--out", tmp_path, "--figure", "99")
     assert done.returncode == 2 and "--figure 99: there are 1, 2, 3" in done.stderr
 

@@ -9,9 +9,13 @@ import pytest
 from conftest import check_texts, train_run
 from test_interventions import COPIER, copier_params, plant
 
+from scratchformer.analysis.circuits import ov_circuit, qk_circuit
+from scratchformer.analysis.families import family
 from scratchformer.analysis.interventions import ablate, parse_intervention
+from scratchformer.analysis.knock_outs import COMPONENTS, ablated_error, knock_outs
+from scratchformer.analysis.logits import STAGES, attribute_logits, lens_errors
+from scratchformer.analysis.patching import PATCHED, find_pairs, patch_pairs
 from scratchformer.figures.catalogue import figure_module, figure_names
-from scratchformer.figures.causal import NAMES
 from scratchformer.figures.causal import f01_components as components
 from scratchformer.figures.causal import f02_patching as patching
 from scratchformer.figures.causal import f03_logit_attribution as attribution
@@ -19,6 +23,8 @@ from scratchformer.figures.causal import f04_logit_lens as logit_lens
 from scratchformer.figures.causal import f05_circuits as circuits
 from scratchformer.figures.draw import make_figure
 from scratchformer.figures.style import RC
+
+NAMES = figure_names("causal")
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +57,10 @@ def test_the_figures_are_drawn_on_request_only():
 @pytest.mark.parametrize("step", [0, 20])
 def test_components(tiny_run, step):
     fig = figure(tiny_run.at(step), 1)
-    windows = components.any_result(components.knock_outs(tiny_run.at(step))).windows
+    windows = components.any_result(knock_outs(tiny_run.at(step))).windows
     left, right = titled(fig, "rule error"), titled(fig, "mean change")
     names = [label.get_text().split("\n")[0] for label in left.get_yticklabels()]
-    assert names == list(components.COMPONENTS)
+    assert names == list(COMPONENTS)
     for i, value in enumerate(("0", "mean")):
         for j, name in enumerate(names):
             one = parse_intervention(f"{name}={value}", tiny_run.at(step))
@@ -69,22 +75,22 @@ def test_components(tiny_run, step):
 
 
 def test_components_of_the_copier(copier):
-    results = components.knock_outs(copier)
-    assert components.error(results["ffn_out", "0"]) == components.error(results["skip_attention", "0"]) == 0
-    assert components.error(results["attention", "0"]) > 0.5
+    results = knock_outs(copier)
+    assert ablated_error(results["ffn_out", "0"]) == ablated_error(results["skip_attention", "0"]) == 0
+    assert ablated_error(results["attention", "0"]) > 0.5
     assert "0.0% of answers wrong" in components.headline(results)
 
 
 def test_pairs_differ_in_one_token_and_in_the_answer(tiny_run):
-    pairs = patching.find_pairs(tiny_run.last)
+    pairs = find_pairs(tiny_run.last)
     assert pairs
     assert len({(pair.place, len(pair.tokens)) for pair in pairs}) == 1
     held_out = {tuple(window) for window in tiny_run.held_out.tokens[:, : len(pairs[0].tokens)].tolist()}
     for pair in pairs:
         assert tuple(pair.tokens) in held_out
         assert np.flatnonzero(pair.tokens != pair.changed).tolist() == [pair.place]
-        assert patching.kind(tiny_run.data.vocabulary[pair.tokens[pair.place]]) == "even"
-        assert patching.kind(tiny_run.data.vocabulary[pair.changed[pair.place]]) == "even"
+        assert family(tiny_run.vocabulary[pair.tokens[pair.place]]) == "even"
+        assert family(tiny_run.vocabulary[pair.changed[pair.place]]) == "even"
         answer, other = (
             tiny_run.rule([tiny_run.data.vocabulary[i] for i in ids]) for ids in (pair.tokens, pair.changed)
         )
@@ -95,7 +101,7 @@ def test_pairs_differ_in_one_token_and_in_the_answer(tiny_run):
 @pytest.mark.parametrize("step", [0, 20])
 def test_patching(tiny_run, step):
     """The share moved, computed another way: from the caches and the landscape."""
-    result, params = patching.patching(tiny_run.at(step)), tiny_run.at(step).params
+    result, params = patch_pairs(tiny_run.at(step)), tiny_run.at(step).params
     ends, moved = [], {"v": [], "attention": [], "attn_out": [], "resid_post": []}
     for pair in result.pairs:
         old, new = (tiny_run.at(step).forward(ids[None]) for ids in (pair.tokens, pair.changed))
@@ -115,7 +121,7 @@ def test_patching(tiny_run, step):
             shares.append(ahead[name] - ahead["start"])
     mean, place = result.mean(), result.pairs[0].place
     for name, shares in moved.items():
-        at = mean[patching.NAMES.index(name), place if name == "v" else -1]
+        at = mean[PATCHED.index(name), place if name == "v" else -1]
         assert at == pytest.approx(sum(shares) / sum(ends), abs=1e-6), name
     assert (mean[:, :place] == 0).all()
     fig = figure(tiny_run.at(step), 2)
@@ -126,20 +132,20 @@ def test_patching(tiny_run, step):
     labels = [tick.get_text() for tick in example.get_xticklabels()]
     old, new = (tiny_run.vocabulary[ids[place]] for ids in (result.pairs[0].tokens, result.pairs[0].changed))
     assert labels[place - start] == f"{old}→{new}"
-    v = mean[patching.NAMES.index("v"), place]
+    v = mean[PATCHED.index("v"), place]
     assert f"moves {v:.0%}".replace("-", "−") in patching.caption(tiny_run.at(step))
 
 
 def test_patching_the_copier_moves_the_answer_by_one_way_only(copier):
-    result = patching.patching(copier)
+    result = patch_pairs(copier)
     assert result.followed == len(result.pairs) > 1
     last = len(result.pairs[0].tokens) - 1
     assert result.pairs[0].place == last - 1
-    expected = np.zeros((len(patching.NAMES), last + 1))
+    expected = np.zeros((len(PATCHED), last + 1))
     for name, position in (
         ("embed", last - 1), ("v", last - 1), ("attn_out", last), ("resid_mid", last), ("resid_post", last),
     ):
-        expected[patching.NAMES.index(name), position] = 1
+        expected[PATCHED.index(name), position] = 1
     np.testing.assert_array_equal(result.mean(), expected)
     np.testing.assert_array_equal(result.example(), expected)
     assert "v where it changed moves 100% of the answer, attn_out where it is asked 100%" in "".join(
@@ -151,17 +157,17 @@ def test_long_windows_are_shown_from_shortly_before_the_changed_token(tmp_path):
     run = train_run(
         tmp_path / "long", "model.block_size=14", "training.steps=5", "data.rule=copy_modulo",
     )
-    pairs = [pair for pair in patching.find_pairs(run.last) if pair.place > 2]
+    pairs = [pair for pair in find_pairs(run.last) if pair.place > 2]
     assert pairs                        # else this shows nothing
     (place, last), = {(pair.place, len(pair.tokens) - 1) for pair in pairs}
     shown = titled(figure(run.at(5), 2), "mean of").images[0].get_array()
     assert shown.shape[1] == last - place + 3
-    np.testing.assert_array_equal(shown, patching.patching(run.at(5)).mean()[:, place - 2 :])
+    np.testing.assert_array_equal(shown, patch_pairs(run.at(5)).mean()[:, place - 2 :])
 
 
 def test_no_pairs_where_the_answer_is_always_the_same(tmp_path):
     run = train_run(tmp_path / "any_even", "data.rule=plus_means_even", "training.steps=5")
-    assert run.held_out.allowed.any() and patching.patching(run.at(5)).pairs == []
+    assert run.held_out.allowed.any() and patch_pairs(run.at(5)).pairs == []
     fig = figure(run.at(5), 2)
     assert any("gets another answer from the rule" in text for text in texts(fig))
     assert "none" in patching.caption(run.at(5))
@@ -169,7 +175,7 @@ def test_no_pairs_where_the_answer_is_always_the_same(tmp_path):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_logit_attribution(tiny_run, step):
-    parts, allowed = attribution.attribution(tiny_run.at(step))
+    parts, allowed = attribute_logits(tiny_run.at(step))
     logits = tiny_run.at(step).held_out.logits[tiny_run.held_out.allowed.any(axis=-1)]
     expected = [row[a].mean() - row.mean() for row, a in zip(logits, allowed)]
     np.testing.assert_allclose(parts["sum"], expected, atol=1e-9)
@@ -193,13 +199,13 @@ def test_logit_attribution(tiny_run, step):
 
 def test_logit_attribution_of_any_model_adds_up(odd_run):
     step = odd_run.steps[-1]
-    parts, _ = attribution.attribution(odd_run.at(step))
+    parts, _ = attribute_logits(odd_run.at(step))
     total = sum(values for name, values in parts.items() if name != "sum")
     np.testing.assert_allclose(total, parts["sum"], atol=1e-9)
 
 
 def test_the_copier_s_answer_is_spoken_for_by_attention(copier):
-    parts, _ = attribution.attribution(copier)
+    parts, _ = attribute_logits(copier)
     np.testing.assert_allclose(parts["attn_out"], 2 - 2 / 8)
     assert (parts["pos_embed"] == 0).all() and (parts["ffn_out"] == 0).all()
 
@@ -210,7 +216,7 @@ def test_logit_lens(tiny_run, step):
     cache, allowed = tiny_run.at(step).held_out, tiny_run.held_out.allowed
     chosen = allowed.any(axis=-1)
     errors, means = [], []
-    for name in logit_lens.STAGES:
+    for name in STAGES:
         logits = (getattr(cache, name) @ params.W_unembed + params.b_unembed)[chosen]
         best = logits.argmax(axis=-1)
         errors.append(np.mean([not row[i] for row, i in zip(allowed[chosen], best)]))
@@ -228,13 +234,13 @@ def test_logit_lens(tiny_run, step):
 
 
 def test_logit_lens_of_the_copier(copier):
-    errors, _, constrained = logit_lens.stages(copier)
+    errors, _, constrained = lens_errors(copier)
     assert constrained and errors[1:] == [0, 0] and errors[0] > 0.5
 
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_qk_parts_add_up_to_the_scores(tiny_run, step):
-    table, V = circuits.qk(tiny_run.at(step).params), len(tiny_run.vocabulary)
+    table, V = qk_circuit(tiny_run.at(step).params), len(tiny_run.vocabulary)
     tokens = tiny_run.held_out.tokens[:3]
     cache = tiny_run.at(step).forward(tokens)
     for n, t, s in np.ndindex(3, 8, 8):
@@ -249,7 +255,7 @@ def test_qk_parts_add_up_to_the_scores(tiny_run, step):
 
 def test_qk_parts_of_another_head_size_add_up(tmp_path):
     run = train_run(tmp_path / "wide", "model.num_heads=2", "model.head_size=3", "training.steps=5")
-    table, V = circuits.qk(run.at(5).params), len(run.vocabulary)
+    table, V = qk_circuit(run.at(5).params), len(run.vocabulary)
     tokens = run.held_out.tokens[:1]
     a, b = tokens[0, 4], tokens[0, 2]
     parts = table[a, b] + table[a, V + 2] + table[V + 4, b] + table[V + 4, V + 2]
@@ -259,7 +265,7 @@ def test_qk_parts_of_another_head_size_add_up(tmp_path):
 @pytest.mark.parametrize("step", [0, 20])
 def test_ov_is_what_reading_adds_to_the_logits(tiny_run, step):
     """At the first position all attention goes to the token itself, so attn_out is one row's output."""
-    table, params = circuits.ov(tiny_run.at(step).params), tiny_run.at(step).params
+    table, params = ov_circuit(tiny_run.at(step).params), tiny_run.at(step).params
     V = len(tiny_run.vocabulary)
     cache = tiny_run.at(step).forward(np.arange(V)[:, None])
     logits = cache.attn_out[:, 0] @ params.W_unembed
@@ -271,7 +277,7 @@ def test_ov_is_what_reading_adds_to_the_logits(tiny_run, step):
 
 
 def test_ov_of_the_copier_is_copying(copier):
-    table = circuits.ov(copier.params)
+    table = ov_circuit(copier.params)
     np.testing.assert_allclose(table[:8], 2 * np.eye(8) - 2 / 8)
     assert (table[8:] == 0).all()
 

@@ -11,14 +11,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.quiver import Quiver
 from PIL import Image
 
+from scratchformer.analysis.followed import follow, likeliest_at
+from scratchformer.analysis.landscape import GRID, plane_grid
 from scratchformer.figures.catalogue import figure_module
-from scratchformer.figures.demos import follow, heading, likeliest
 from scratchformer.figures.draw import draw_figure, make_figure
-from scratchformer.figures.f15_residuals import ARROWS
-from scratchformer.figures.landscapes import GRID, plane_grid
-from scratchformer.figures.style import RC, position_colors, token_colors
+from scratchformer.figures.style import ANSWER, LINES, RC, position_colors, token_colors
 from scratchformer.figures.value_demo import MOST, layout, shown_tokens
-from scratchformer.figures.value_strips import ANSWER, labelled
+from scratchformer.figures.value_strips import labelled
+from scratchformer.figures.value_words import heading
 from scratchformer.run.run import Run
 
 DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
@@ -119,12 +119,12 @@ def test_columns_show_values_arrows_and_landing_points(tiny_run, step, number):
         np.testing.assert_allclose(scatters(landed)[0].get_offsets(), everywhere(resid_mid, shifts))
         np.testing.assert_allclose(scatters(landed)[0].get_facecolors()[:, :3], np.tile(colors, (6, 1)))
         edges = scatters(landed)[0].get_edgecolors()[:, :3]
-        np.testing.assert_allclose(edges, [to_rgb(ARROWS[s] if s >= 0 else "white") for s in verdicts] * 6)
+        np.testing.assert_allclose(edges, [to_rgb(LINES[s] if s >= 0 else "white") for s in verdicts] * 6)
         np.testing.assert_allclose(arrows(moves).get_offsets(), everywhere(embed, shifts)[order])
         moved = np.column_stack([arrows(moves).U, arrows(moves).V])
         np.testing.assert_allclose(moved, np.tile(resid_mid - embed, (6, 1))[order], atol=1e-6)
         drawn = arrows(moves).get_facecolors()[:, :3]
-        np.testing.assert_allclose(drawn, [to_rgb(ARROWS[s]) for s in np.tile(verdicts, 6)[order]])
+        np.testing.assert_allclose(drawn, [to_rgb(LINES[s]) for s in np.tile(verdicts, 6)[order]])
 
 
 def everywhere(points, shifts):
@@ -135,7 +135,8 @@ def everywhere(points, shifts):
 @pytest.mark.parametrize("step", [0, 20])
 def test_marks_stand_in_the_column_of_the_prediction(tiny_run, step):
     strips = [ax for ax in figure(tiny_run.at(step), DEMOS[0]).axes if ax.images]
-    hand, labels = by_hand(tiny_run.at(step), tiny_run.demos[0]), follow(tiny_run.at(step), 0).labels
+    hand = by_hand(tiny_run.at(step), tiny_run.demos[0])
+    labels = follow(tiny_run.at(step), tiny_run.demos[0]).labels
     for row in (0, 1, 2):
         found = set()
         for band in range(2):
@@ -170,7 +171,7 @@ def test_title_and_caption_say_what_comes_of_it(tiny_run, step):
 
 
 def test_headings_hold_probabilities(tiny_run):
-    demo = follow(tiny_run.at(20), 0)
+    demo = follow(tiny_run.at(20), tiny_run.demos[0])
     probs = tiny_run.at(20).forward(tiny_run.demos[0][None]).probs[0]
     assert demo.where.tolist() == [1, 4]
     assert heading(demo, 6) == [f"at +₁: {probs[1, 6]:.1%}", f"at +₄: {probs[4, 6]:.1%}", "answer at +₄"]
@@ -181,7 +182,7 @@ def test_headings_hold_probabilities(tiny_run):
 
 
 def test_columns_stand_in_one_band_or_two(tiny_run):
-    demo = follow(tiny_run.at(20), 0)
+    demo = follow(tiny_run.at(20), tiny_run.demos[0])
     for count, rows, across in ((12, 3, 6), (12, 2, 6), (11, 3, 6), (7, 3, 4), (6, 3, 6), (2, 3, 2)):
         found, side = layout(count, rows)
         assert found == across
@@ -192,9 +193,9 @@ def test_columns_stand_in_one_band_or_two(tiny_run):
 
 def test_a_rule_for_every_position(tiny_run):
     run = with_rule(tiny_run, lambda tokens: {tokens[-1]})
-    demo = follow(run.at(20), 0)
+    demo = follow(run.at(20), run.demos[0])
     assert len(demo.where) == 8
-    assert likeliest(demo, 6, 3)[:2].tolist() == sorted([3, 5], key=lambda t: -demo.cache.probs[0, t, 6])
+    assert likeliest_at(demo, 6, 3)[:2].tolist() == sorted([3, 5], key=lambda t: -demo.cache.probs[0, t, 6])
     right = [verdict for verdict, *_ in by_hand(run.at(20), run.demos[0])].count(1)
     mass = np.mean([demo.cache.probs[0, t, token] for t, token in enumerate(run.demos[0])])
     for words in (texts(figure(run.at(20), DEMOS[0])), caption(run.at(20), DEMOS[0])):
@@ -209,7 +210,7 @@ def test_several_answers_are_named(tiny_run):
 
 
 def test_answers_and_predictions_come_first_in_a_large_vocabulary(odd_run):
-    demo = follow(odd_run.at(4), 0)
+    demo = follow(odd_run.at(4), odd_run.demos[0])
     shown = shown_tokens(demo)
     assert shown == sorted(set(shown)) and len(shown) == min(MOST, len(odd_run.vocabulary))
     probs = demo.cache.probs[0]
@@ -302,7 +303,7 @@ def test_values_become_the_stream(tiny_run, step):
             np.testing.assert_array_equal(arrows(ax).get_offsets(), start)
             np.testing.assert_allclose(np.column_stack([arrows(ax).U, arrows(ax).V]), end - start, atol=1e-6)
             np.testing.assert_array_equal(rings.get_offsets(), end[verdicts >= 0])
-            colors = [to_rgb(ARROWS[s]) for s in verdicts[verdicts >= 0]]
+            colors = [to_rgb(LINES[s]) for s in verdicts[verdicts >= 0]]
             np.testing.assert_allclose(rings.get_edgecolors()[:, :3], colors)
             assert sorted(text[-1] for text in written(ax) if text[-1] in "✓✗") == sorted(
                 MARKS[s] for s in verdicts if s >= 0

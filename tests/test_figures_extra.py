@@ -7,14 +7,14 @@ from conftest import check_texts
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from scratchformer.figures import qk
+from scratchformer.analysis.families import family, token_shares
+from scratchformer.analysis.geometry import between_groups
+from scratchformer.analysis.scores import pair_scores
 from scratchformer.figures.catalogue import figure_module, figure_names
 from scratchformer.figures.draw import draw_figure, make_figure
-from scratchformer.figures.extended.f08_qkv_transforms_extended import token_shares
-from scratchformer.figures.qk import pair_scores
-from scratchformer.figures.style import RC, K, Q, V, family, token_colors
-from scratchformer.figures.supplementary.f07_qkv_overview import between
+from scratchformer.figures.style import RC, K, Q, V, token_colors
 from scratchformer.run.data import judge_sequence
+from scratchformer.run.model import Model
 
 OVERVIEW, HEATMAP, EXTENDED = NAMES = [
     "supplementary/07_qkv_overview", "supplementary/09_qk_full_heatmap",
@@ -82,9 +82,9 @@ def test_pair_scores_are_products_of_queries_and_keys(odd_run):
 
 
 def test_pair_scores_take_little_memory(tiny_run, monkeypatch):
-    sizes, forward = [], qk.forward
-    monkeypatch.setattr(qk, "forward", lambda params, tokens, *rest: (
-        sizes.append(len(tokens)), forward(params, tokens, *rest))[1])
+    sizes, forward = [], Model.forward
+    monkeypatch.setattr(Model, "forward", lambda model, tokens: (
+        sizes.append(len(tokens)), forward(model, tokens))[1])
     pair_scores(tiny_run.at(20))
     assert sizes == [12 * 3] * 12               # all keys at 3 bits of the position, a query at a time
 
@@ -195,8 +195,8 @@ def test_overview_names_the_colours_of_the_answers(tiny_run):
 
 def test_variance_between_groups():
     points, groups = np.array([[0.0, 1], [0, 1], [4, 1], [4, 1]]), np.array([2, 2, 5, 5])
-    assert between(points, groups) == 1 and between(points, np.array([2, 5, 2, 5])) == 0
-    assert between(points[:2], groups[:2]) == 0
+    assert between_groups(points, groups) == 1 and between_groups(points, np.array([2, 5, 2, 5])) == 0
+    assert between_groups(points[:2], groups[:2]) == 0
 
 
 @pytest.mark.parametrize("step", [0, 20])

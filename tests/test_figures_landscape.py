@@ -7,8 +7,9 @@ from conftest import check_texts
 from matplotlib.collections import PathCollection
 from PIL import Image
 
+from scratchformer.analysis.landscape import GRID, plane_grid, square_box
 from scratchformer.figures.draw import draw_figure, make_figure
-from scratchformer.figures.landscapes import GRID, WINDOWS, plane_grid, sample, square_box
+from scratchformer.figures.landscapes import WINDOWS, sample
 from scratchformer.figures.style import RC, token_colors
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import lands_right

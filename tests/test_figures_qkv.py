@@ -10,12 +10,15 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 from PIL import Image
 
+from scratchformer.analysis.attention import attention_shares
+from scratchformer.analysis.families import family
+from scratchformer.analysis.followed import at_position
+from scratchformer.analysis.scores import focus, focus_shares
 from scratchformer.figures.draw import draw_figure, make_figure
-from scratchformer.figures.f10_qk_space_focus import focus, focus_shares
 from scratchformer.figures.insets import border, crowds, enlarge
-from scratchformer.figures.labels import at_position, sharing
-from scratchformer.figures.qk import attention_shares, label_pairs, thin_out
-from scratchformer.figures.style import GREY, RC, K, Q, V, family, token_colors
+from scratchformer.figures.labels import sharing
+from scratchformer.figures.qk import label_pairs, thin_out
+from scratchformer.figures.style import GREY, RC, K, Q, V, token_colors
 from scratchformer.run.data import judge_sequence
 from scratchformer.run.run import Run
 
@@ -251,9 +254,9 @@ def test_focus_takes_the_token_after_which_the_rule_speaks(tiny_run, tmp_path):
 
 def test_shares_add_up(tiny_run):
     cache = tiny_run.at(20).forward(tiny_run.data.held_out_windows[:, :-1])
-    chosen = cache.tokens == 11
-    assert sum(attention_shares(cache, tiny_run.vocabulary, chosen).values()) == pytest.approx(1)
-    assert attention_shares(cache, tiny_run.vocabulary, chosen & False) == {}
+    chosen, read = cache.tokens == 11, (cache.attention[:, 0], cache.tokens)
+    assert sum(attention_shares(*read, tiny_run.vocabulary, chosen).values()) == pytest.approx(1)
+    assert attention_shares(*read, tiny_run.vocabulary, chosen & False) == {}
 
 
 def test_more_dimensions_say_what_is_left_out(odd_run):

@@ -11,11 +11,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.quiver import Quiver
 from PIL import Image
 
+from scratchformer.analysis.followed import follow_all, prediction_verdicts
 from scratchformer.figures.draw import draw_figure, make_figure
-from scratchformer.figures.f15_residuals import ARROWS
-from scratchformer.figures.labels import at_position
-from scratchformer.figures.sequences import row_labels, verdicts
-from scratchformer.figures.style import RC, K, Q, V
+from scratchformer.figures.style import LINES, RC, K, Q, V
 from scratchformer.run.data import allowed_next
 
 NAMES = ["12_sequence_embeddings", "13_qk_attention", "14_value_output", "15_residuals"]
@@ -58,14 +56,11 @@ def check_attention(shown, cache):
     np.testing.assert_array_equal(shown.compressed(), cache.attention[0, 0][~shown.mask])
 
 
-def caches(model):
-    return [model.forward(tokens[None]) for tokens in model.demos]
-
-
 @pytest.mark.parametrize("step", [0, 20])
 def test_sequence_among_the_embeddings(tiny_run, step):
     fig = figure(tiny_run.at(step), 12)
-    params, (cache, *_) = tiny_run.at(step).params, caches(tiny_run.at(step))
+    params, (demo, *_) = tiny_run.at(step).params, follow_all(tiny_run.at(step))
+    cache = demo.cache
     for title, values in (
         ("token embeddings", params.W_token), ("position embeddings", params.W_pos),
         ("token + position, dim 0", tiny_run.at(step).grid.embed[:, :, 0]),
@@ -74,9 +69,8 @@ def test_sequence_among_the_embeddings(tiny_run, step):
         np.testing.assert_array_equal(images(fig, title)[0], values)
     (plane,) = named(fig, "the sequence among all sums, joined in order")
     np.testing.assert_array_equal(plane.lines[-1].get_xydata(), cache.embed[0])
-    labels = row_labels(tiny_run, cache)
-    assert written(plane) == {at_position(label, t) for t, label in enumerate(labels)}
-    operator = np.array([label == "+" for label in labels])
+    assert written(plane) == set(demo.labels)
+    operator = np.array([word == "+" for word in demo.words])
     embed = cache.embed[0]
     apart = np.mean([np.linalg.norm(a - b) for a in embed[operator] for b in embed[~operator]])
     assert any(f"operators from its numbers {apart:.2f}" in text for text in texts(fig))
@@ -93,7 +87,8 @@ def test_framed_cells_are_the_sequences(tiny_run):
 def test_queries_keys_and_attention(tiny_run, step):
     fig = figure(tiny_run.at(step), 13)
     grid = tiny_run.at(step).grid
-    for row, cache in enumerate(caches(tiny_run.at(step))):
+    for row, demo in enumerate(follow_all(tiny_run.at(step))):
+        cache = demo.cache
         np.testing.assert_array_equal(images(fig, "query q")[row], cache.q[0, 0])
         np.testing.assert_array_equal(images(fig, "key k")[row], cache.k[0, 0])
         check_attention(images(fig, "attention")[row], cache)
@@ -101,7 +96,7 @@ def test_queries_keys_and_attention(tiny_run, step):
         np.testing.assert_array_equal(scores.mask, np.triu(np.ones(scores.shape), 1))
         np.testing.assert_array_equal(scores.compressed(), cache.scores[0, 0][~scores.mask])
         ticks = [tick.get_text() for tick in named(fig, "attention")[row].get_xticklabels()]
-        assert ticks == row_labels(tiny_run, cache)
+        assert ticks == demo.words
         plane = named(fig, "queries and keys")[row]
         np.testing.assert_array_equal(points(plane, Q), cache.q[0, 0])
         np.testing.assert_array_equal(points(plane, K), cache.k[0, 0])
@@ -114,7 +109,8 @@ def test_queries_keys_and_attention(tiny_run, step):
 def test_values_and_their_mixture(tiny_run, step):
     fig = figure(tiny_run.at(step), 14)
     mixed_planes = [ax for ax in named(fig, "mixed") if not ax.images]
-    for row, cache in enumerate(caches(tiny_run.at(step))):
+    for row, demo in enumerate(follow_all(tiny_run.at(step))):
+        cache = demo.cache
         check_attention(images(fig, "attention")[row], cache)
         np.testing.assert_array_equal(images(fig, "value v")[row], cache.v[0, 0])
         np.testing.assert_array_equal(images(fig, "mixed")[row], cache.mixed[0, 0])
@@ -124,13 +120,14 @@ def test_values_and_their_mixture(tiny_run, step):
             artist.get_offsets() for artist in mixed_planes[row].collections
             if isinstance(artist, PathCollection) and not len(artist.get_facecolors())
         ]
-        np.testing.assert_array_equal(rings, cache.mixed[0, 0][verdicts(tiny_run, cache) >= 0])
+        np.testing.assert_array_equal(rings, cache.mixed[0, 0][demo.state >= 0])
 
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_the_residual_stream(tiny_run, step):
     fig = figure(tiny_run.at(step), 15)
-    for row, cache in enumerate(caches(tiny_run.at(step))):
+    for row, demo in enumerate(follow_all(tiny_run.at(step))):
+        cache = demo.cache
         for name in ("embed", "attn_out", "resid_mid"):
             values = getattr(cache, name)[0]
             np.testing.assert_array_equal(images(fig, name)[row], values)
@@ -149,9 +146,9 @@ def test_the_residual_stream(tiny_run, step):
         np.testing.assert_allclose(
             np.column_stack([arrows.U, arrows.V]), cache.resid_mid[0] - cache.embed[0], atol=1e-6
         )
-        state = verdicts(tiny_run, cache)
+        state = demo.state
         np.testing.assert_allclose(
-            arrows.get_facecolors()[:, :3], [to_rgb(ARROWS[int(entry)]) for entry in state]
+            arrows.get_facecolors()[:, :3], [to_rgb(LINES[int(entry)]) for entry in state]
         )
         assert sum("✓" in text for text in written(plane)) == (state == 1).sum()
         assert sum("✗" in text for text in written(plane)) == (state == 0).sum()
@@ -183,11 +180,12 @@ def test_attention_on_answers_is_counted_by_hand(tiny_run):
 
 
 def test_verdicts_have_three_states(tiny_run):
-    (cache, *_) = caches(tiny_run.at(20))
-    assert row_labels(tiny_run, cache) == ["10", "+", "10", "6", "+", "6", "4", "8"]
-    logits = np.zeros_like(cache.logits)
+    (demo, *_) = follow_all(tiny_run.at(20))
+    assert demo.words == ["10", "+", "10", "6", "+", "6", "4", "8"]
+    assert demo.labels[:2] == ["10₀", "+₁"] and demo.where.tolist() == [1, 4]
+    logits = np.zeros_like(demo.cache.logits)
     logits[0, 1, 10], logits[0, 4, 9] = 1, 1
-    assert verdicts(tiny_run, cache._replace(logits=logits)).tolist() == [-1, 1, -1, -1, 0, -1, -1, -1]
+    assert prediction_verdicts(logits, demo.allowed[None]).tolist() == [[-1, 1, -1, -1, 0, -1, -1, -1]]
 
 
 @pytest.mark.parametrize("step", [0, 4])
@@ -205,7 +203,7 @@ def test_several_heads_say_which_is_shown(tmp_path):
     for number in (13, 14):
         fig = figure(run.at(4), number)
         assert any("head 1 of 2" in text for text in texts(fig))
-        check_attention(images(fig, "attention")[0], caches(run.at(4))[0])
+        check_attention(images(fig, "attention")[0], follow_all(run.at(4))[0].cache)
 
 
 @pytest.mark.parametrize("step", [0, 20])

@@ -11,14 +11,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from scratchformer.analysis.landscape import landscapes
+from scratchformer.analysis.scores import pair_scores
+from scratchformer.analysis.snapshots import take_snapshots
 from scratchformer.figures import film
 from scratchformer.figures.draw import make_figure
 from scratchformer.figures.encode import choose_palette, gif_frame, gif_header, quantize, require_ffmpeg
 from scratchformer.figures.film import Film, draw_films, film_names, left_out
-from scratchformer.figures.landscapes import landscapes
-from scratchformer.figures.qk import pair_scores
 from scratchformer.figures.scenes import Points, held_box, shorten
-from scratchformer.figures.snapshots import take_snapshots
 from scratchformer.figures.style import RC, K, Q, V
 from scratchformer.system import pool
 from scratchformer.system.errors import RunError

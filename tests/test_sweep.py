@@ -14,11 +14,13 @@ import pytest
 from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli, run_name
 from matplotlib.figure import Figure
 
+from scratchformer.analysis.clusters import (
+    Solutions, align_planes, find_groups, interchangeable, plane_distance, whiten,
+)
 from scratchformer.engine.model import forward
 from scratchformer.engine.warm import compile_engine
 from scratchformer.figures.seeds import atlas, curves
 from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
-from scratchformer.figures.seeds.groups import align, distance, find_groups, interchangeable, whiten
 from scratchformer.figures.style import RC
 from scratchformer.run.config import ModelConfig, load_config
 from scratchformer.run.own_rule import find_rule
@@ -271,7 +273,7 @@ def test_distance_is_what_the_best_affine_map_leaves():
     one, other = whiten(rng.normal(size=(9, 2))), whiten(rng.normal(size=(9, 2)))
     for a, b in ((one, other), (other, one)):
         residuals = np.linalg.lstsq(np.column_stack([a, np.ones(9)]), b, rcond=None)[1]
-        np.testing.assert_allclose(distance(a, b), residuals.sum() / (b**2).sum())
+        np.testing.assert_allclose(plane_distance(a, b), residuals.sum() / (b**2).sum())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -282,12 +284,12 @@ def test_planes_that_only_an_affine_map_and_trades_set_apart(seed):
     for ids in CLASSES:
         places[ids] = rng.permutation(ids)
     moved = points[places] @ rng.normal(size=(2, 2)) + 5
-    apart, order, turn = align(whiten(points), whiten(moved), CLASSES)
+    apart, order, turn = align_planes(whiten(points), whiten(moved), CLASSES)
     assert apart < 1e-9
     np.testing.assert_array_equal(order, places)
     np.testing.assert_allclose(whiten(points)[order] @ turn, whiten(moved), atol=1e-6)
     alone = [np.array([i]) for i in range(12)]
-    assert align(whiten(points), whiten(moved), alone)[0] > 0.1
+    assert align_planes(whiten(points), whiten(moved), alone)[0] > 0.1
 
 
 def test_groups_hold_what_is_alike():
@@ -360,7 +362,7 @@ def test_texts_keep_apart(tmp_path, monkeypatch):
             curves.draw(fig, sweeps)
             check_texts(fig, monkeypatch, at_least=30)
         fig = Figure(figsize=atlas.size(4, len(groups.members)))
-        atlas.draw(fig, done, done.results, groups, CLASSES, vocabulary, shares)
+        atlas.draw(fig, done, done.results, Solutions(groups, CLASSES, vocabulary, shares))
         check_texts(fig, monkeypatch, at_least=13)
         titles = [ax.get_title() for ax in fig.axes]
     assert sum("group" in text for text in titles) == len(groups.members)

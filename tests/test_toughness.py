@@ -119,7 +119,8 @@ def test_a_full_disk(space, file, tmp_path):
 @pytest.mark.parametrize("what", ["quiz", pytest.param("draw", marks=pytest.mark.slow)])
 def test_code_that_cannot_be_kept_is_compiled_anew(what, out, tmp_path):
     (tmp_path / "file").write_text("")
-    args = {"quiz": ["--quiz", "list"], "draw": [CONFIG, *SETTINGS, "--visualize", "--figure", "5", "--out", out]}[what]
+    drawing = [CONFIG, *SETTINGS, "--visualize", "--figure", "5", "--out", out]
+    args = {"quiz": ["--quiz", "list"], "draw": drawing}[what]
     before = files(out / NAME / "plots")
     done = run_cli(*args, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "cache")})
     assert done.returncode == 0
@@ -284,7 +285,8 @@ def test_no_training_into_a_folder_that_is_being_drawn(out):
     with open(out / NAME / ".lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         assert run_cli(CONFIG, *SETTINGS, "--figure", "5", "--out", out).returncode == 0
-        refused(run_cli(CONFIG, *SETTINGS, "--retrain", "--figure", "5", "--out", out), "another process is using")
+        again = run_cli(CONFIG, *SETTINGS, "--retrain", "--figure", "5", "--out", out)
+        refused(again, "another process is using")
 
 
 def test_a_finished_run_is_not_replaced(copy):
@@ -292,7 +294,8 @@ def test_a_finished_run_is_not_replaced(copy):
     before = files(copy / NAME)
     config = copy / f"{NAME}.toml"
     config.write_text('extends = "plus_last_even"\n[training]\nsteps = 10\nseed = 9\n')
-    refused(run_cli(config, "--out", copy, "--figure", "5"), "holds a run of other settings (data.num_sequences")
+    done = run_cli(config, "--out", copy, "--figure", "5")
+    refused(done, "holds a run of other settings (data.num_sequences")
     assert files(copy / NAME) == before
     done = run_cli(config, "--out", copy, "--figure", "6", "--retrain")
     assert done.returncode == 0, done.stderr
@@ -305,7 +308,8 @@ def test_data_that_cannot_be_drawn_again_are_told(tmp_path):
     rule.write_text(
         "import os\ndef fickle(history):\n    return {hash('x') % 11} if history[-1] == '+' else None\n"
     )
-    command = [rule, *SETTINGS, "--set", "training.warmup_steps=1", "--figure", "5", "--out", tmp_path / "runs"]
+    settings = [*SETTINGS, "--set", "training.warmup_steps=1"]
+    command = [rule, *settings, "--figure", "5", "--out", tmp_path / "runs"]
     done = run_cli(*command, env=os.environ | {"PYTHONHASHSEED": "1"})
     assert done.returncode == 0, done.stderr
     refused(run_cli(*command, env=os.environ | {"PYTHONHASHSEED": "2"}), "the data come out different")
@@ -315,7 +319,8 @@ def test_data_that_cannot_be_drawn_again_are_told(tmp_path):
 
 
 def test_docstrings_do_not_make_another_run(copy):
-    done = run_cli(CONFIG, *SETTINGS, "--figure", "5", "--out", copy, env=os.environ | {"PYTHONOPTIMIZE": "2"})
+    command = [CONFIG, *SETTINGS, "--figure", "5", "--out", copy]
+    done = run_cli(*command, env=os.environ | {"PYTHONOPTIMIZE": "2"})
     assert done.returncode == 0 and "training: already done" in done.stdout, done.stderr
 
 

@@ -1,23 +1,20 @@
 """Which components the answers need: each knocked out in turn, and what comes of the rule error."""
 
-from functools import lru_cache
-
 import numpy as np
 
-from scratchformer.analysis.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
+from scratchformer.analysis.knock_outs import VALUES, ablated_error, knock_outs
 from scratchformer.engine.names import TABLE
+from scratchformer.figures.marks import legend
 from scratchformer.figures.style import GREY, HELD_OUT, INK, panel, title
-from scratchformer.figures.words import code, counted, sentence
+from scratchformer.figures.words import code, counted, minus, sentence
 
 SIZE = (11, 6)
-COMPONENTS = ("token_embed", "pos_embed", "attention", "attn_out", "ffn_out", *ROUTES)
 MEANINGS = {
     "pos_embed": "where the token is (mean: of all positions)",
     "skip_attention": "the residual route around attention",
     "skip_ffn": "the residual route around the feed-forward layer",
 }
-VALUES = {"0": (INK, "set to zero"), "mean": (GREY, "set to its mean over the windows, at each position")}
-COST = 200_000                          # numbers to compute for one bar
+BARS = {"0": (INK, "set to zero"), "mean": (GREY, "set to its mean over the windows, at each position")}
 BAR = 0.36
 
 
@@ -36,9 +33,9 @@ def draw(fig, model):
     for i, value in enumerate(VALUES):
         chosen = [results[name, value] for name in names]
         y = np.arange(len(names)) + (i - 0.5) * BAR
-        bars(left, y, [error(result) for result in chosen], value, "{:.1%}")
+        bars(left, y, [ablated_error(result) for result in chosen], value, "{:.1%}")
         bars(right, y, [result.log_prob for result in chosen], value, "{:+.2f}")
-    before = error(any_result(results), before=True)
+    before = ablated_error(any_result(results), before=True)
     left.axvline(before, color=HELD_OUT, linestyle="--", linewidth=1.2, zorder=4)
     left.set(title=f"rule error (dashed: nothing knocked out, {before:.1%})", xlim=(0, 1.22))
     left.set_xticks(np.linspace(0, 1, 5), [f"{share:.0%}" for share in np.linspace(0, 1, 5)])
@@ -53,40 +50,24 @@ def draw(fig, model):
         ax.axvline(0, color=GREY, linewidth=0.7)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    handles, labels = left.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="center", bbox_to_anchor=(0.5, 0.2 / SIZE[1]), ncols=2)
+    legend(fig, left.containers, 0.2, handletextpad=None, columnspacing=None)
 
 
 def bars(ax, y, lengths, value, form):
     """One bar a component, its number at the end."""
-    color, label = VALUES[value]
+    color, label = BARS[value]
     ax.barh(y, lengths, BAR, color=color, label=label)
     for place, length in zip(y, lengths, strict=True):
         ax.annotate(
-            form.format(length).replace("-", "−"), (length, place), (3 if length >= 0 else -3, 0),
+            minus(form.format(length)), (length, place), (3 if length >= 0 else -3, 0),
             textcoords="offset points", ha="left" if length >= 0 else "right", va="center", fontsize=7.5,
             zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
 
 
-@lru_cache(maxsize=4)
-def knock_outs(model):
-    """{(component, value): its Ablation}; without residual connections there are no routes."""
-    windows = max(1, COST // numbers_a_window(model))
-    return {
-        (name, value): ablate(model, [parse_intervention(f"{name}={value}", model)], windows)
-        for name in COMPONENTS if name not in ROUTES or model.config.model.use_residual for value in VALUES
-    }
-
-
 def any_result(results):
     """One Ablation: what it says of the untouched model, all say."""
     return next(iter(results.values()))
-
-
-def error(result, before=False):
-    """The rule error after an ablation, or before it."""
-    return (result.wrong_before if before else result.wrong_after) / max(result.constrained, 1)
 
 
 def meaning(name):
@@ -99,9 +80,9 @@ def headline(results):
     first = any_result(results)
     if not first.constrained:
         return "no answer to judge"
-    errors = {name: error(result) for (name, value), result in results.items() if value == "0"}
+    errors = {name: ablated_error(result) for (name, value), result in results.items() if value == "0"}
     most, least = max(errors, key=errors.get), min(errors, key=errors.get)
-    before = f"{error(first, before=True):.1%} of answers wrong"
+    before = f"{ablated_error(first, before=True):.1%} of answers wrong"
     if errors[most] == errors[least]:
         return f"{before}, {errors[most]:.1%} without any one component"
     return f"{before}, {errors[most]:.1%} without {most}, {errors[least]:.1%} without {least}"
@@ -112,7 +93,7 @@ def detail(model, results):
     first = any_result(results)
     if not first.constrained:
         return f"the rule constrains no position of the {counted(first.windows, 'held-out window')} tried"
-    routes = "" if model.config.model.use_residual else "; no residual connections, so no routes around"
+    routes = "" if model.use_residual else "; no residual connections, so no routes around"
     return (
         f"each component overwritten in turn, everywhere in {counted(first.windows, 'held-out window')} "
         f"with {counted(first.constrained, 'constrained position')}{routes}"
@@ -127,12 +108,11 @@ def caption(model):
         return (
             f"{sentence(detail(model, results))} So there is no answer that a component could be needed for."
         )
-    gap, name = max(
-        (error(results[name, "0"]) - error(results[name, "mean"]), name) for name, _ in results
-    )
+    errors = {key: ablated_error(result) for key, result in results.items()}
+    gap, name = max((errors[name, "0"] - errors[name, "mean"], name) for name, _ in errors)
     milder = (
-        f"The two differ most for {code(name)}: {error(results[name, '0']):.1%} wrong with zero, "
-        f"{error(results[name, 'mean']):.1%} with the mean. " if gap > 0 else ""
+        f"The two differ most for {code(name)}: {errors[name, '0']:.1%} wrong with zero, "
+        f"{errors[name, 'mean']:.1%} with the mean. " if gap > 0 else ""
     )
     return (
         f"{sentence(detail(model, results))} "

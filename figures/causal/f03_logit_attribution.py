@@ -2,15 +2,16 @@
 
 import numpy as np
 
+from scratchformer.analysis.logits import attribute_logits
 from scratchformer.figures.style import GREY, HELD_OUT, INK, heatmap, panel, title
-from scratchformer.figures.words import code, counted, listed
+from scratchformer.figures.words import code, counted, listed, number
 
 SIZE = (11, 5)
 
 
 def draw(fig, model):
     """Bars of mean contributions with their spread, and the means by answer."""
-    parts, allowed = attribution(model)
+    parts, allowed = attribute_logits(model)
     title(
         fig, f"Who speaks for the right answer in {model.name} at step {model.step:,}",
         f"{headline(parts)}\n{detail(model, parts)}",
@@ -36,37 +37,9 @@ def draw(fig, model):
     ax.set(title="by answer", ylabel="token that the rule allows")
 
 
-def attribution(model):
-    """({component: its share of the right answer's logit}, what is allowed), at the constrained positions of
-    all held-out windows: (N,) each, and (N, V).
-
-    The logit is the mean of the allowed tokens' less the mean of all tokens'. The LM head is linear, so
-    what it makes of each part of resid_post adds up to that: the last entry, sum, computed from the logits.
-    """
-    cache, allowed, params = model.held_out, model.run.held_out.allowed, model.params
-    chosen = allowed.any(axis=-1)
-    allowed = allowed[chosen]
-    weights = allowed / allowed.sum(axis=-1, keepdims=True) - 1 / allowed.shape[1]      # (N, V)
-    direction = weights @ params.W_unembed.T                                            # (N, C)
-    parts = {}
-    for name in components(model):
-        part = np.broadcast_to(getattr(cache, name), cache.resid_post.shape)[chosen]
-        parts[name] = (part * direction).sum(axis=-1)
-    parts["b_unembed"] = weights @ params.b_unembed
-    parts["sum"] = (cache.logits[chosen] * weights).sum(axis=-1)
-    return parts, allowed
-
-
-def components(model):
-    """What resid_post is the sum of."""
-    if model.config.model.use_residual:
-        return ("token_embed", "pos_embed", "attn_out", "ffn_out")
-    return ("ffn_out",)
-
-
 def signed(value):
     """A number with its sign."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+    return number(round(value, 2), "+.2f")
 
 
 def headline(parts):
@@ -85,7 +58,7 @@ def detail(model, parts):
     """What adds up to the logit, in words."""
     if not parts["sum"].size:
         return "so there is no right answer to speak for"
-    missing = "" if model.config.model.use_residual else " (no residual: the LM head reads ffn_out)"
+    missing = "" if model.use_residual else " (no residual: the LM head reads ffn_out)"
     return (
         f"{' + '.join(name for name in parts if name != 'sum')} = sum, exactly{missing}; "
         f"{counted(parts['sum'].size, 'constrained position')} of all held-out windows"
@@ -94,7 +67,7 @@ def detail(model, parts):
 
 def caption(model):
     """What the figure shows, and which components speak for and against this run's answers."""
-    parts, _ = attribution(model)
+    parts, _ = attribute_logits(model)
     if not parts["sum"].size:
         return f"No logit is taken apart here: {headline(parts)}, {detail(model, parts)}."
     means = {name: values.mean() for name, values in parts.items() if name != "sum"}

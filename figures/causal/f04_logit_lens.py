@@ -2,25 +2,21 @@
 
 import numpy as np
 
-from scratchformer.analysis.interventions import lens
-from scratchformer.figures.labels import add_labels, at_position
-from scratchformer.figures.sequences import MARKS, row_labels
-from scratchformer.figures.style import CORRECT, INK, VERDICTS, WRONG, panel, title
+from scratchformer.analysis.logits import STAGES, lens_errors, lens_predictions
+from scratchformer.figures.labels import add_labels
+from scratchformer.figures.style import CORRECT, INK, MARKS, VERDICTS, WRONG, clear_frame, panel, title
 from scratchformer.figures.words import counted, listed
-from scratchformer.run.data import allowed_next
-from scratchformer.run.judge import count_wrong, lands_right
 
 SIZE = (11, 4.8)
-STAGES = ("embed", "resid_mid", "resid_post")
 
 
 def draw(fig, model):
     """Rule error and probability of the right answer by stage, and the top tokens of one sequence."""
-    errors, rights, constrained = stages(model)
+    errors, rights, constrained = lens_errors(model)
     title(
         fig, f"Logit lens: when {model.name} at step {model.step:,} knows the answer",
         f"{headline(errors, constrained)}\nthe LM head reads each stage; it was trained on resid_post only"
-        f"{'' if model.config.model.use_residual else ', which has no residual route from the others'}",
+        f"{'' if model.use_residual else ', which has no residual route from the others'}",
     )
     if constrained:
         ax = panel(fig, 0.8, 0.75, 2.5, 2.8)
@@ -43,7 +39,7 @@ def draw(fig, model):
 
 def table(fig, model):
     """The likeliest token of the first sequence to follow, at each position and stage."""
-    top, state, labels = demo(model)
+    top, state, labels = lens_predictions(model)
     T = len(labels)
     ax = panel(fig, 7.6, 0.75, 3.1, 2.8)
     ax.pcolormesh(state, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
@@ -51,7 +47,7 @@ def table(fig, model):
     ax.set_title("likeliest next token in one sequence")
     size = min(9.0, 0.6 * 72 * 2.8 / T)
     texts = [
-        model.vocabulary[top[t, i]] + (f" {MARKS[int(state[t, i])]}" if state[t, i] >= 0 else "")
+        f"{model.vocabulary[top[t, i]]} {MARKS[int(state[t, i])]}".rstrip()
         for t in range(T) for i in range(3)
     ]
     points = np.array([(i + 0.5, t + 0.5) for t in range(T) for i in range(3)])
@@ -59,33 +55,8 @@ def table(fig, model):
     add_labels(ax, points, texts, colors, size)
     ax.set_yticks(np.arange(T) + 0.5, labels, fontsize=size)
     ax.set_xticks(np.arange(3) + 0.5, STAGES)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    clear_frame(ax)
     ax.set_ylabel("after")
-
-
-def stages(model):
-    """(rule errors, [probability of an allowed token: (N,)] of the stages, constrained positions)."""
-    cache, allowed, params = model.held_out, model.run.held_out.allowed, model.params
-    chosen = allowed.any(axis=-1)
-    errors, rights = [], []
-    for name in STAGES:
-        logits, probs = lens(params, getattr(cache, name))
-        wrong, constrained = count_wrong(logits, allowed)
-        errors.append(wrong / max(constrained, 1))
-        rights.append((probs * allowed).sum(axis=-1)[chosen])
-    return errors, rights, int(chosen.sum())
-
-
-def demo(model):
-    """(likeliest ids: (T, 3), verdicts: (T, 3), 1, 0, or -1 if open, labels) of the first of model.demos."""
-    cache, params = model.forward(model.demos[0][None]), model.params
-    allowed = allowed_next(model.rule, model.data.vocabulary, cache.tokens)
-    found = [lens(params, getattr(cache, name))[0] for name in STAGES]
-    state = [np.where(allowed.any(axis=-1), lands_right(logits, allowed), -1)[0] for logits in found]
-    top = np.stack([logits[0].argmax(axis=-1) for logits in found], axis=1)
-    labels = [at_position(label, t) for t, label in enumerate(row_labels(model, cache))]
-    return top, np.stack(state, axis=1), labels
 
 
 def headline(errors, constrained):
@@ -99,7 +70,7 @@ def headline(errors, constrained):
 
 def caption(model):
     """What the figure shows, and at which stage this run's answers come about."""
-    errors, rights, constrained = stages(model)
+    errors, rights, constrained = lens_errors(model)
     told = (
         "The LM head reads the stream before attention, after it and after the feed-forward layer, as if "
         "each were the last stage. The table shows the likeliest token after each position of one sequence: "

@@ -1,10 +1,11 @@
 """Figure 08, and below it each dimension of the queries, keys and values by token and position."""
 
-import numpy as np
-
+from scratchformer.analysis.families import token_shares
 from scratchformer.figures.f08_qkv_transforms import draw_transforms, spaces_of
-from scratchformer.figures.qk import describe_distances, head_shown
-from scratchformer.figures.style import K, Q, V, family_legend, heatmap, panel, title, token_colors
+from scratchformer.figures.marks import family_legend
+from scratchformer.figures.qk import describe_distances
+from scratchformer.figures.style import K, Q, V, heatmap, panel, title, token_colors
+from scratchformer.figures.words import head_shown, position_names
 
 SIZE = (10, 15.4)
 MOST = 4                                                # dimensions that have room
@@ -14,10 +15,11 @@ ROOM, GAP, LOW = 6.3, 0.5, 0.75                         # the heat maps' height,
 def draw(fig, model):
     """Two rows as in figure 08, then a row of heat maps a dimension."""
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
-    _, H, T, D = grid.q.shape
+    _, _, T, D = grid.q.shape
     spaces = spaces_of(grid)
     title(
-        fig, f"Dimensions of queries, keys and values of {model.name} at step {model.step:,}{head_shown(H)}",
+        fig, "Dimensions of queries, keys and values of "
+        f"{model.name} at step {model.step:,}{head_shown(model, ': ')}",
         "\n".join([
             *describe_distances(spaces, vocabulary),
             "spread: the root mean square distance of all points from their mean; "
@@ -34,22 +36,12 @@ def draw(fig, model):
         for d in range(shown):
             ax = panel(fig, left, LOW + ROOM - height - d * (height + GAP), 2.36, height)
             heatmap(
-                ax, spaces[name][..., d], vocabulary, [f"p{t}" for t in range(T)], "value",
-                token_colors(vocabulary),
+                ax, spaces[name][..., d], vocabulary, position_names(T), "value", token_colors(vocabulary),
             )
             ax.set_title(f"{name} {d}: {shares[d]:.0%} token", color=color)
             ax.yaxis.set_visible(name == "q")
             ax.xaxis.set_visible(d == shown - 1)
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.2, neutral=True)
-
-
-def token_shares(vectors):
-    """Share of each dimension's variance that the token makes; the position makes the rest. (V, T, D) -> (D,)
-
-    The embedding is a sum of the two and the projections are linear, so nothing else remains.
-    """
-    total = vectors.var(axis=(0, 1))
-    return vectors.mean(axis=1).var(axis=0) / np.where(total > 0, total, 1)
 
 
 def caption(model):

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import (
     Points, Threads, hold_plane, last_positions, over_training, title_film,
 )
-from scratchformer.figures.style import GREY, family_legend, panel, position_colors, token_colors
+from scratchformer.figures.style import GREY, panel, position_colors, token_colors
+from scratchformer.figures.words import position_names
 
 SIZE = (10, 7.4)
 
@@ -30,8 +32,8 @@ def scene(fig, snapshots):
     hold_plane(positions, names, position_points)
     positions.set_title("positions, joined in order")
     (ladder,) = positions.plot([], [], color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
-    names = {t: f"p{t}" for t in range(T)}
-    position_marks = Points(positions, list(names.values()), shades, names)
+    names = position_names(T)
+    position_marks = Points(positions, names, shades, dict(enumerate(names)))
 
     (sum_points,), names = over_training(snapshots.embed)
     hold_plane(sums, names, sum_points)

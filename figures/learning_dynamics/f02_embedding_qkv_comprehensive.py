@@ -1,7 +1,8 @@
 """How embeddings, queries, keys and values come about, of every token at every position."""
 
+from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import hold_plane, over_training, pairs, title_film
-from scratchformer.figures.style import INK, K, Q, V, family_legend, panel
+from scratchformer.figures.style import INK, K, Q, V, panel
 
 SIZE = (10, 8.2)
 

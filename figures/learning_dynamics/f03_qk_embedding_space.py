@@ -1,7 +1,8 @@
 """How queries and keys come about, on the plane that they share."""
 
+from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import hold_plane, over_training, pairs, title_film
-from scratchformer.figures.style import INK, K, Q, family_legend, panel
+from scratchformer.figures.style import INK, K, Q, panel
 
 SIZE = (10, 8.2)
 

@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib import colormaps
 
-from scratchformer.figures.landscapes import add_bar, grid_of_panels, landscapes, show_landscape, square_box
+from scratchformer.analysis.landscape import landscapes, square_box
+from scratchformer.figures.landscapes import add_bar, grid_of_panels, show_landscape
 from scratchformer.figures.scenes import Points, held_box, last_positions, title_film
 from scratchformer.figures.style import PROBABILITY, inches, token_colors
 

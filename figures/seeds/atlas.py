@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from scratchformer.analysis.clusters import THRESHOLD, align_planes
+from scratchformer.analysis.families import families_of
 from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.seeds.groups import THRESHOLD, align
-from scratchformer.figures.style import (
-    FAMILIES, INK, PALE, SHADES, WRONG, family, family_legend, panel, title, token_colors,
-)
+from scratchformer.figures.style import INK, MARKERS, PALE, SHADES, WRONG, panel, title, token_colors
 from scratchformer.figures.words import counted
 
 WIDTH, BIG, SMALL = 10.0, 2.2, 0.8      # of the figure, of the panel of a group and of a seed, in inches
@@ -28,11 +28,12 @@ def split(groups):
     return np.array_split(shown, -(-len(shown) // ACROSS))
 
 
-def draw(fig, sweep, results, groups, classes, vocabulary, shares):
+def draw(fig, sweep, results, solutions):
     """Above, a panel a group: its example with labels, the other members laid on it. Below, all seeds.
 
-    results: those with a plane; shares: of each, its attention by token family, a dict
+    results: those with a plane; solutions: the Solutions of them
     """
+    groups, classes, vocabulary, shares = solutions
     count, kinds = len(results), len(groups.members)
     height = fig.get_size_inches()[1]
     title(
@@ -62,7 +63,7 @@ def draw(fig, sweep, results, groups, classes, vocabulary, shares):
     for place, (g, i) in enumerate(order):
         row, column = divmod(place, IN_ROW)
         ax = panel(fig, 0.3 + column * 0.95, bottom - (row + 1) * (SMALL + 0.3), SMALL, SMALL)
-        _, _, turn = align(groups.planes[i], groups.planes[groups.members[g][0]], classes)
+        _, _, turn = align_planes(groups.planes[i], groups.planes[groups.members[g][0]], classes)
         draw_seed(ax, groups.planes[i] @ turn @ frames[g], vocabulary)
         learned, color = results[i].learned, COLORS[g] if g < GROUPS else INK
         ax.spines[:].set(visible=True, color=color, linewidth=1)
@@ -77,7 +78,7 @@ def draw(fig, sweep, results, groups, classes, vocabulary, shares):
 
 def onto_first(planes, classes):
     """For each plane the turn that lays it onto the first: (2, 2) each."""
-    return [np.eye(2), *(align(plane, planes[0], classes)[2] for plane in planes[1:])]
+    return [np.eye(2), *(align_planes(plane, planes[0], classes)[2] for plane in planes[1:])]
 
 
 def draw_group(ax, groups, ids, frame, classes, vocabulary):
@@ -85,12 +86,13 @@ def draw_group(ax, groups, ids, frame, classes, vocabulary):
     points = groups.planes[ids[0]] @ frame
     others = []
     for i in ids[1:]:
-        _, order, turn = align(groups.planes[i], groups.planes[ids[0]], classes)
+        _, order, turn = align_planes(groups.planes[i], groups.planes[ids[0]], classes)
         others.append(groups.planes[i][order] @ turn @ frame)
     square(ax, np.concatenate([points, *others]))
     colors = token_colors(vocabulary)
-    for name in FAMILIES:
-        chosen = np.array([family(token) == name for token in vocabulary])
+    families = families_of(vocabulary)
+    for name in MARKERS:
+        chosen = families == name
         for plane in others:
             ax.scatter(*plane[chosen].T, s=7, color=SHADES[name](0.5), alpha=0.2, linewidths=0)
     scatter_tokens(ax, points, vocabulary, colors, 5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from scratchformer.figures.marks import legend
 from scratchformer.figures.style import INK, PALE, WRONG, K, Q, panel, title
 from scratchformer.run.judge import LEARNED
 
@@ -42,8 +43,8 @@ def draw(fig, sweeps):
         counts.set_yticks(quarters, [f"{y:.0%}" for y in quarters])
     errors.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     errors.axhline(LEARNED, color=INK, linewidth=0.6, linestyle=":")
-    handles, labels = errors.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="center", bbox_to_anchor=(0.5, 7.68 / SIZE[1]), ncols=len(handles))
+    handles, _ = errors.get_legend_handles_labels()
+    legend(fig, handles, 7.68, handletextpad=None, columnspacing=None)
 
 
 def draw_sweep(axes, sweep, color, alone):

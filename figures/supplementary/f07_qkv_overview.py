@@ -3,13 +3,15 @@
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from scratchformer.analysis.answers import explained_by_answers, single_answers
+from scratchformer.analysis.families import family, present_families
 from scratchformer.figures.landscapes import sample
+from scratchformer.figures.marks import legend, marker
 from scratchformer.figures.planes import label_tokens, position_plane, scatter_tokens, sum_plane, token_plane
-from scratchformer.figures.qk import head_shown, label_pairs, mark_origin, pair_plane, qk_plane
-from scratchformer.figures.sequences import flat, legend, marker
-from scratchformer.figures.style import (
-    FAMILIES, INK, K, Q, V, family, panel, plane_of, set_plane, title, token_colors,
-)
+from scratchformer.figures.qk import label_pairs, mark_origin, pair_plane, qk_plane
+from scratchformer.figures.sequences import flat
+from scratchformer.figures.style import INK, MARKERS, K, Q, V, panel, plane_of, set_plane, title, token_colors
+from scratchformer.figures.words import head_shown
 
 SIZE = (10, 11.6)
 OTHER = "#c4c4c4"                                       # positions without one answer
@@ -22,20 +24,21 @@ def draw(fig, model):
     title(
         fig,
         f"From embeddings to attention's output: {model.name} at step {model.step:,}"
-        f"{head_shown(model.config.model.num_heads)}",
+        f"{head_shown(model, ': ')}",
         f"last row: {len(sample(windows)):,} of {len(windows):,} held-out windows; positions where the rule "
-        "allows just one token have that token's colour\n" + describe_shares(answer_shares(cache, answers)),
+        "allows just one token have that token's colour\n"
+        + describe_shares(explained_by_answers(cache, answers)),
     )
     places = [(left, bottom) for bottom in (7.85, 4.3, 0.75) for left in (0.85, 4.1, 7.35)]
     axes = [panel(fig, *place, 2.45, 2.45) for place in places]
     names = [
         "tokens: W_token", "positions: W_pos", "embed = token + position", "q = embed · W_q",
         "k = embed · W_k", "v = embed · W_v", "q and k together", "attn_out: attention · v",
-        "resid_mid = embed + attn_out" if model.config.model.use_residual else "resid_mid = attn_out",
+        "resid_mid = embed + attn_out" if model.use_residual else "resid_mid = attn_out",
     ]
     token_plane(axes[0], params, vocabulary)
     position_plane(axes[1], params)
-    sum_plane(axes[2], params, vocabulary, 8, each=False)
+    sum_plane(axes[2], grid.embed, vocabulary, 8, each=False)
     for ax, vectors, color in zip(axes[3:6], (grid.q, grid.k, grid.v), (Q, K, V), strict=True):
         pair_plane(ax, vectors[:, 0], vocabulary, [to_rgb(color)] * len(vocabulary))
     both_plane(axes[6], grid, vocabulary)
@@ -46,50 +49,15 @@ def draw(fig, model):
         short = [text.replace("of variance", "of var.") for text in (ax.get_xlabel(), ax.get_ylabel())]
         ax.set(xlabel=short[0], ylabel=short[1])
         ax.locator_params(nbins=4)
-    families, colors = set(map(family, vocabulary)), token_colors(vocabulary)
-    legend(fig, [
-        marker(shape, INK, f"{name} token") for name, shape in FAMILIES.items() if name in families
-    ])
+    legend(fig, [marker(MARKERS[name], INK, f"{name} token") for name in present_families(vocabulary)])
+    colors, small = token_colors(vocabulary), {"handletextpad": 0, "columnspacing": 0.6, "handlelength": 1.2}
     used = np.unique(answers[answers >= 0])
-    small_legend(fig, 2.07, [marker("o", Q, "query"), marker("o", K, "key")])
-    small_legend(fig, 6.95, [
+    legend(fig, [marker("o", Q, "query"), marker("o", K, "key")], 3.62, 2.07, fontsize=8, **small)
+    legend(fig, [
         marker("", INK, "answer:"),
-        *(marker(FAMILIES[family(vocabulary[i])], tuple(colors[i]), vocabulary[i]) for i in used),
+        *(marker(MARKERS[family(vocabulary[i])], tuple(colors[i]), vocabulary[i]) for i in used),
         marker("o", OTHER, "no single one"),
-    ])
-
-
-def small_legend(fig, x, handles):
-    """What the colours of the lowest row mean, above its panels, centred at x inches."""
-    fig.legend(
-        handles=handles, loc="center", bbox_to_anchor=(x / SIZE[0], 3.62 / SIZE[1]), ncols=len(handles),
-        handletextpad=0, columnspacing=0.6, handlelength=1.2, fontsize=8,
-    )
-
-
-def single_answers(model):
-    """The id of the one token that the rule allows next in held-out windows, else -1: (N, T)."""
-    allowed = model.run.held_out.allowed
-    return np.where(allowed.sum(axis=-1) == 1, allowed.argmax(axis=-1), -1)
-
-
-def answer_shares(cache, answers):
-    """{name: share} of the variance at positions with one answer that lies between the answers' means."""
-    chosen = answers >= 0
-    return {
-        name: between(getattr(cache, name)[chosen], answers[chosen])
-        for name in ("embed", "attn_out", "resid_mid") if chosen.any()
-    }
-
-
-def between(points, groups):
-    """Share of the points' variance that lies between the means of their groups: (N, C), (N,)."""
-    middle = points.mean(axis=0)
-    apart = sum(
-        (groups == group).sum() * ((points[groups == group].mean(axis=0) - middle) ** 2).sum()
-        for group in np.unique(groups)
-    )
-    return float(apart / (((points - middle) ** 2).sum() or 1))
+    ], 3.62, 6.95, fontsize=8, **small)
 
 
 def describe_shares(shares):
@@ -137,11 +105,11 @@ def answer_plane(ax, vectors, answers, vocabulary):
 def caption(model):
     """What is to be seen in it."""
     cache, answers = model.held_out, single_answers(model)
-    stream = "added to the embedding" if model.config.model.use_residual else "in place of the embedding"
+    stream = "added to the embedding" if model.use_residual else "in place of the embedding"
     if (answers >= 0).any():
         result = (
             f"The rule allows just one token at {(answers >= 0).sum():,} positions; "
-            f"{describe_shares(answer_shares(cache, answers))} (100%: one point for each answer)."
+            f"{describe_shares(explained_by_answers(cache, answers))} (100%: one point for each answer)."
         )
     else:
         result = f"Here {describe_shares({})}, so all are grey."

@@ -3,9 +3,12 @@
 import matplotlib
 import numpy as np
 
-from scratchformer.figures.qk import head_shown, pair_scores
-from scratchformer.figures.sequences import bar, largest
-from scratchformer.figures.style import FAMILIES, SIGNED, family, panel, title, token_colors
+from scratchformer.analysis.scores import mean_scores, pair_scores
+from scratchformer.figures.sequences import largest
+from scratchformer.figures.style import (
+    SIGNED, color_bar, color_ticks, panel, show_matrix, title, token_colors,
+)
+from scratchformer.figures.words import head_shown, number
 
 SIZE = (10, 10.25)
 BLANK = "#d2d2d2"                                       # cells that stand for no pair
@@ -18,57 +21,40 @@ def draw(fig, model):
     title(
         fig,
         f"Scores of every query and key of {model.name} at step {model.step:,}"
-        f"{head_shown(model.config.model.num_heads)}",
+        f"{head_shown(model, ': ')}",
         "\n".join([
             f"in each block the query's position runs down and the key's to the right, from 0 to {T - 1}; "
             "grey: a pair that no window has",
-            *describe_means(family_means(scores, vocabulary)),
+            *describe_means(mean_scores(scores, vocabulary)),
         ]),
     )
     ax = panel(fig, 0.8, 0.6, 8.2, 8.2)
-    square = np.ma.masked_invalid(scores.transpose(0, 2, 1, 3).reshape(V * T, V * T))
+    square = blocks(scores)
     limit = largest([square.compressed()])
-    image = ax.imshow(
-        square, cmap=matplotlib.colormaps[SIGNED].with_extremes(bad=BLANK), vmin=-limit, vmax=limit,
-        interpolation="nearest",
-    )
+    colors = matplotlib.colormaps[SIGNED].with_extremes(bad=BLANK)
+    image = show_matrix(ax, square, colors, -limit, limit, aspect=None)
     edges = np.arange(1, V) * T - 0.5
     ax.hlines(edges, -0.5, V * T - 0.5, color="white", linewidth=1.6)
     ax.vlines(edges, -0.5, V * T - 0.5, color="white", linewidth=1.6)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(np.arange(V) * T + (T - 1) / 2, vocabulary, fontsize=11, fontweight="bold")
-        for label, color in zip(axis.get_ticklabels(), token_colors(vocabulary), strict=True):
-            label.set_color(color)
-    ax.tick_params(length=0)
+        axis.set_ticks(np.arange(V) * T + (T - 1) / 2, vocabulary, fontsize=11)
+        color_ticks(axis, token_colors(vocabulary))
     ax.set(xlabel="token of the key", ylabel="token of the query")
-    ax.spines[:].set_visible(False)
-    bar(fig, image, "score: q · k / √D")
+    color_bar(image, "score: q · k / √D")
 
 
-def family_means(scores, vocabulary):
-    """Mean of the scores there are, by families of query and key: {query: {key: mean}}."""
-    families = np.array([family(token) for token in vocabulary])
-    means = {}
-    for query in FAMILIES:
-        for key in FAMILIES:
-            block = scores[np.ix_(families == query, families == key)]
-            block = block[np.isfinite(block)]
-            if len(block):
-                means.setdefault(query, {})[key] = float(block.mean())
-    return means
+def blocks(scores):
+    """Blocks of positions, (V, V, T, T), as one matrix with the pairs that no window has left out."""
+    V, _, T, _ = scores.shape
+    return np.ma.masked_invalid(scores.transpose(0, 2, 1, 3).reshape(V * T, V * T))
 
 
 def describe_means(means):
     """A clause a family of queries."""
     for query, row in means.items():
         yield f"{query} queries score on average " + ", ".join(
-            f"{number(mean)} with {key} keys" for key, mean in row.items()
+            f"{number(mean, '.2f')} with {key} keys" for key, mean in row.items()
         )
-
-
-def number(value):
-    """Two decimals; no negative zero."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def caption(model):
@@ -80,5 +66,5 @@ def caption(model):
         "position (right), red above 0, blue below. Grey is no pair: keys in the query's future and, between "
         "different tokens, the diagonal, since a position holds one token. In softmax, 1 more means 2.7 "
         "times the attention. "
-        f"Here {'; '.join(describe_means(family_means(scores, vocabulary)))}."
+        f"Here {'; '.join(describe_means(mean_scores(scores, vocabulary)))}."
     )

@@ -3,16 +3,16 @@
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import FuncNorm, Normalize
-from matplotlib.lines import Line2D
 
-from scratchformer.figures.demos import follow_all
-from scratchformer.figures.f15_residuals import ARROWS
+from scratchformer.analysis.answers import answer_share
+from scratchformer.analysis.followed import follow_all
 from scratchformer.figures.labels import add_labels, outline
-from scratchformer.figures.sequences import (
-    MARKS, TALL, causal, header, largest, legend, plain, row_labels, square_map, vector_map,
+from scratchformer.figures.marks import legend, marker
+from scratchformer.figures.sequences import TALL, largest, rows_of, square_map, vector_map
+from scratchformer.figures.style import (
+    ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, clear_frame, color_bar, inches, panel, ticks, title,
 )
-from scratchformer.figures.style import INK, PROBABILITY, SIGNED, inches, panel, ticks, title
-from scratchformer.figures.value_strips import ANSWER
+from scratchformer.figures.words import head_shown
 
 SIZE = (14, 11.15)
 ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels
@@ -30,10 +30,8 @@ BARS = (                                # from and to which panel a colour bar r
 
 def draw(fig, model):
     """One row a sequence: attention, the feed-forward layer, what the LM head reads, logits, probs."""
-    H = model.config.model.num_heads
-    head = f", head 1 of {H}" if H > 1 else ""
     title(
-        fig, f"From attention to the next token in {model.name} at step {model.step:,}{head}",
+        fig, f"From attention to the next token in {model.name} at step {model.step:,}{head_shown(model)}",
         result(model),
     )
     demos = follow_all(model)
@@ -44,11 +42,13 @@ def draw(fig, model):
         )
     }
     limits |= {"ffn_hidden": limits["ffn_pre"], "resid_post": limits["ffn_out"], "probs": 1}
-    for bottom, demo in zip(ROWS, demos, strict=False):
-        header(fig, bottom, model, demo.cache, demo.state)
+    for _, bottom, demo in rows_of(fig, model, demos, ROWS):
         images = draw_row(fig, bottom, model, demo, limits)
     for first, last, label in BARS:
-        bar_below(fig, images[first], PANELS[first][0], sum(PANELS[last]), label)
+        left, width = PANELS[first][0], sum(PANELS[last]) - PANELS[first][0]
+        color_bar(
+            images[first], label, (left, 0.92, width, 0.1), max(2, int(1.6 * width)), orientation="horizontal"
+        )
     explain_marks(fig)
 
 
@@ -57,9 +57,9 @@ def draw_row(fig, bottom, model, demo, limits):
     cache, images = demo.cache, {}
     axes = {name: panel(fig, left, bottom, width, TALL) for name, (left, width) in PANELS.items()}
     images["attention"] = square_map(
-        axes["attention"], causal(cache.attention[0, 0]), demo.labels, "attention", PROBABILITY, 0, 1
+        axes["attention"], cache.attention[0, 0], demo.labels, "attention", PROBABILITY, 0, 1
     )
-    ticks(axes["attention"].xaxis, row_labels(model, cache), inches(axes["attention"])[0])
+    ticks(axes["attention"].xaxis, demo.words, inches(axes["attention"])[0])
     for name in ("ffn_out", "resid_post"):
         images[name] = vector_map(axes[name], getattr(cache, name)[0], [], limits[name], name)
     for name in ("ffn_pre", "ffn_hidden", "logits", "probs"):
@@ -69,7 +69,8 @@ def draw_row(fig, bottom, model, demo, limits):
         images[name] = axes[name].imshow(
             getattr(cache, name)[0], cmap=colors, norm=scale, aspect="auto", interpolation="nearest",
         )
-        plain(axes[name], name)
+        axes[name].set_title(name)
+        clear_frame(axes[name])
         axes[name].set_yticks([])
     for name in ("ffn_pre", "ffn_hidden"):
         axes[name].set_xticks([0, cache.ffn_pre.shape[-1] - 1])
@@ -108,32 +109,13 @@ def mark_tokens(ax, demo):
 
 def judge_rows(ax, demo):
     """✓ or ✗ to the right of each row where the rule says what comes next."""
-    for state, color in ARROWS.items():
+    for state, color in LINES.items():
         (rows,) = np.nonzero(demo.state == state)
         if state >= 0 and len(rows):
             right = ax.get_xlim()[1]
             per_inch = (right - ax.get_xlim()[0]) / inches(ax)[0]
             points = np.column_stack([np.full(len(rows), right + 0.12 * per_inch), rows])
             add_labels(ax, points, [MARKS[state]] * len(rows), color, 10, bold=True).set_clip_on(False)
-
-
-def bar_below(fig, image, left, right, label):
-    """A colour bar under the lowest row, from left to right in inches."""
-    bar = fig.colorbar(image, cax=panel(fig, left, 0.92, right - left, 0.1), orientation="horizontal")
-    bar.set_label(label, labelpad=2)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=2, labelsize=7.5, pad=2)
-    bar.locator.set_params(nbins=max(2, int(1.6 * (right - left))))
-    bar.update_ticks()
-
-
-def answer_share(model):
-    """(mean probability of what the rule allows at constrained positions, how many they are, loss) of all
-    held-out windows; the first is nan where the rule constrains none."""
-    cache, allowed = model.held_out, model.run.held_out.allowed
-    chosen = allowed.any(axis=-1)
-    share = (cache.probs * allowed).sum(axis=-1)[chosen].mean() if chosen.any() else np.nan
-    return float(share), int(chosen.sum()), float(cache.loss)
 
 
 def result(model):
@@ -150,13 +132,11 @@ def result(model):
 def explain_marks(fig):
     """What the marks mean, at the bottom."""
     legend(fig, [
-        Line2D([], [], linestyle="", marker="o", color="white", markeredgecolor=INK, markersize=5.5,
-               label="likeliest next token"),
-        Line2D([], [], linestyle="", marker="s", color="none", markeredgecolor=ANSWER, markeredgewidth=2,
-               markersize=8, label="what the rule allows next"),
+        marker("o", "white", "likeliest next token", markeredgecolor=INK, markersize=5.5),
+        marker("s", "none", "what the rule allows next", markeredgecolor=ANSWER, markeredgewidth=2,
+               markersize=8),
         *(
-            Line2D([], [], linestyle="", marker=outline(MARKS[state], bold=True)[0], color=ARROWS[state],
-                   markersize=7, label=text)
+            marker(outline(MARKS[state], bold=True)[0], LINES[state], text, markersize=7)
             for state, text in ((1, "prediction follows the rule"), (0, "breaks it"))
         ),
     ])

@@ -3,7 +3,7 @@
 import time
 
 from scratchformer.commands.arguments import DPI, FIGURE, FORMAT, SEQUENCE, STEP, TRAINED
-from scratchformer.commands.trained import requested_run, pick_figures, plots_folder, train_model
+from scratchformer.commands.trained import plots_folder, requested_run, train_model
 
 HELP = "train, or find it trained, and draw all figures"
 EXAMPLE = "train plus_last_even --seed 3 --figure 5 6"
@@ -13,6 +13,8 @@ ARGUMENTS = (*TRAINED, STEP, SEQUENCE, FIGURE, FORMAT, DPI)
 
 def run(args):
     """Draw the figures and, where all are drawn, their captions; report."""
+    from scratchformer.figures.catalogue import pick_figures
+
     names = pick_figures(args.figure)
     model, seconds = train_model(args, requested_run(args), looking=False)
     from scratchformer.figures.draw import draw_all

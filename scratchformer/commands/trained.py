@@ -61,21 +61,3 @@ def train_model(args, run, looking=True):
 def plots_folder(args, model):
     """Where the run's figures go: those of a step asked for into a folder of their own."""
     return model.run.folder / "plots" / (f"step_{model.step:06d}" if args.step is not None else "")
-
-
-def pick_figures(numbers):
-    """The figures of those numbers or names, all without any; RunError where there is none."""
-    from scratchformer.figures.catalogue import figure_names
-    from scratchformer.system.errors import RunError
-
-    names = figure_names()
-    if not numbers:
-        return names
-    main = {str(int(name[:2])): name for name in names if "/" not in name}
-    known = main | {name: name for name in names}
-    picked = [known.get(n.lstrip("0") if n.isdecimal() else n) for n in numbers]
-    if None in picked:
-        unknown = numbers[picked.index(None)]
-        more = ", ".join(name for name in names if "/" in name)
-        raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
-    return list(dict.fromkeys(picked))

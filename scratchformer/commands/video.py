@@ -3,7 +3,7 @@
 import time
 
 from scratchformer.commands.arguments import FIGURE, SEQUENCE, TRAINED, Argument, UsageError
-from scratchformer.commands.trained import requested_run, pick_figures, train_model
+from scratchformer.commands.trained import requested_run, train_model
 
 VIDEO_QKV = Argument("--video-qkv", "only the film of embeddings, q, k and v")
 
@@ -33,6 +33,8 @@ def run(args):
         raise UsageError("--figure and --video-qkv: one at a time")
     if args.sequence is not None and not args.figure:
         raise UsageError("--sequence: the films follow no sequence; choose a figure that does, with --figure")
+    from scratchformer.figures.catalogue import pick_figures
+
     names = pick_figures(args.figure)
     from scratchformer.figures import film
     from scratchformer.figures.encode import require_ffmpeg

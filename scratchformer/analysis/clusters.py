@@ -16,12 +16,18 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 
-from scratchformer.figures.style import plane_of
+from scratchformer.analysis.attention import attention_shares
+from scratchformer.analysis.families import present_families
+from scratchformer.analysis.geometry import principal_axes
+from scratchformer.engine.model import forward
 from scratchformer.run.data import allowed_next
+from scratchformer.run.own_rule import find_rule
+from scratchformer.run.train import prepare
 
 THRESHOLD = 0.05                # no two planes of a group are farther apart
 TURNS, TRIED = 24, 8            # how many turns, each also mirrored, are looked at, and how many tried
 WINDOWS = 1000                  # on which two tokens are tried in each other's place
+READ = 400                      # on which it is looked at what positions read
 
 
 class Groups(NamedTuple):
@@ -32,16 +38,42 @@ class Groups(NamedTuple):
     distances: np.ndarray       # of any two planes: (N, N)
 
 
+class Solutions(NamedTuple):
+    """What trained models of one config have in common."""
+
+    groups: Groups
+    classes: list               # of tokens that the rule treats alike: arrays of ids
+    vocabulary: tuple           # tokens as text
+    shares: list                # of each model, {family: share of what constrained positions read}
+
+
+def study_solutions(config, models):
+    """The Solutions of models of a config, a list of Params; what they read is the mean over the heads."""
+    data, rule = prepare(config)[0], find_rule(config.data)
+    windows = data.held_out_windows[:, :-1]
+    classes = interchangeable(rule, data.vocabulary, windows)
+    windows, vocabulary = windows[:READ], tuple(map(str, data.vocabulary))
+    constrained = allowed_next(rule, data.vocabulary, windows).any(axis=-1)
+    shares = []
+    for params in models:
+        attention = forward(params, windows, None, config.model.use_residual).attention.mean(axis=1)
+        shares.append(
+            attention_shares(attention, windows, vocabulary, constrained)
+            or dict.fromkeys(present_families(vocabulary), 0.0)
+        )
+    return Solutions(find_groups([params.W_token for params in models], classes), classes, vocabulary, shares)
+
+
 def find_groups(embeddings, classes):
     """The Groups of token embeddings, a list of (V, C); classes: lists of ids that may trade places.
 
     Groups come from complete linkage; the example of each has the least sum of distances to the others.
     """
-    planes = [whiten(plane_of(embedding)[0]) for embedding in embeddings]
+    planes = [whiten(principal_axes(embedding)[0](embedding)) for embedding in embeddings]
     distances = np.zeros((len(planes), len(planes)))
     for i, plane in enumerate(planes):
         for j in range(i):
-            distances[i, j] = distances[j, i] = align(plane, planes[j], classes)[0]
+            distances[i, j] = distances[j, i] = align_planes(plane, planes[j], classes)[0]
     labels = np.ones(1, int)
     if len(planes) > 1:
         tree = linkage(squareform(distances), "complete")
@@ -60,28 +92,28 @@ def whiten(points):
     return left * (sizes > 1e-9 * max(sizes[0], 1e-300)) * np.sqrt(len(points))
 
 
-def distance(one, other):
+def plane_distance(one, other):
     """1 - |oneᵀ other|² / V² R: the share of variance that the best affine map of one whitened plane onto
     the other leaves; the same in both directions. (V, 2) twice; R: in how many directions they differ."""
     spanned = max(one.any(axis=0).sum(), other.any(axis=0).sum(), 1)
     return max(0.0, 1 - ((one.T @ other / len(one)) ** 2).sum() / spanned)
 
 
-def align(one, other, classes):
+def align_planes(one, other, classes):
     """(distance, order, turn): one[order] @ turn lies on `other` as well as it can, tokens trading places
     within their class. (V, 2) twice -> float, (V,), (2, 2)
 
     From several turns, in alternation: the best places for a turn, the best turn for the places.
     """
     best = (np.inf, None, None)
-    for turn in starts(one, other, classes):
+    for turn in likely_turns(one, other, classes):
         last = np.inf
         while True:
             order = np.arange(len(one))
             for ids in classes:
                 _, places = linear_sum_assignment(-other[ids] @ (one[ids] @ turn).T)
                 order[ids] = ids[places]
-            apart = distance(one[order], other)
+            apart = plane_distance(one[order], other)
             if apart >= last - 1e-12:
                 break
             left, _, right = np.linalg.svd(one[order].T @ other)
@@ -91,7 +123,7 @@ def align(one, other, classes):
     return best
 
 
-def starts(one, other, classes):
+def likely_turns(one, other, classes):
     """The turns that look best if every token takes the nearest place of its class: (TRIED, 2, 2)."""
     angles = np.arange(TURNS) * 2 * np.pi / TURNS
     turns = np.array([
@@ -117,7 +149,7 @@ def interchangeable(rule, vocabulary, windows):
     for token in range(len(vocabulary)):
         for ids in classes:
             same_kind = isinstance(vocabulary[token], str) == isinstance(vocabulary[ids[0]], str)
-            if same_kind and alike(rule, vocabulary, windows, allowed, ids[0], token):
+            if same_kind and treated_alike(rule, vocabulary, windows, allowed, ids[0], token):
                 ids.append(token)
                 break
         else:
@@ -125,7 +157,7 @@ def interchangeable(rule, vocabulary, windows):
     return [np.array(ids) for ids in classes]
 
 
-def alike(rule, vocabulary, windows, allowed, one, other):
+def treated_alike(rule, vocabulary, windows, allowed, one, other):
     """Whether the rule treats two ids alike; see interchangeable. allowed: (N, L, V) bool"""
     swap = np.arange(len(vocabulary))
     swap[[one, other]] = other, one
