@@ -18,6 +18,7 @@ REPO = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO), str(REPO / "docs")]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too small to share out
 
+import tables  # noqa: E402
 from PIL import Image  # noqa: E402
 from walkthrough_numbers import numbers  # noqa: E402
 
@@ -41,10 +42,12 @@ def main():
     """Train, draw, fill in."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / CONFIG, load_config(CONFIG))
-        job.train(run)
+        job.train_run(run)
         draw_stills(run, Path(folder))
         draw_moving(run, Path(folder))
         values = numbers(run.last)
+    backprop = REPO / "docs" / "backprop.md"
+    write_atomically(backprop, tables.fill_tables(backprop.read_text("utf-8")).encode())
     for path in TEXTS:
         write_atomically(path, fill(path.read_text("utf-8"), values).encode())
 

@@ -19,10 +19,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from scratchformer.analysis.snapshots import take_snapshots
 from scratchformer.figures.catalogue import FILMS, figure_module, figure_names
 from scratchformer.figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
 from scratchformer.figures.scenes import STRIP, learning_strip
-from scratchformer.analysis.snapshots import take_snapshots
 from scratchformer.figures.style import (
     CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from scratchformer.engine.model import parameter_shapes, unflatten  # noqa: E402
 from scratchformer.run.config import ModelConfig, load_config  # noqa: E402
+from scratchformer.run.place import own_folder  # noqa: E402
 from scratchformer.run.run import Run  # noqa: E402
 from scratchformer.run.train import train  # noqa: E402
 
@@ -34,8 +35,22 @@ ODD = [                                         # models that no figure may stum
     ("model.n_embd=3", "model.block_size=1", "data.numbers=2", "model.embedding_std=0.000001"),
 ]
 
+FAST = {                                        # modules of the subset `-m fast`, which takes under a minute
+    "test_adam", "test_model", "test_gradcheck", "test_config", "test_configs", "test_data", "test_rules",
+    "test_own_rule", "test_run_folder", "test_pool", "test_train", "test_commands", "test_figures",
+    "test_wheel",
+}
+
 settings.register_profile("tests", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as fast what is in the FAST modules, but for the slow tests and the drawings of odd models."""
+    for item in items:
+        left_out = item.get_closest_marker("slow") or "odd_run" in getattr(item, "fixturenames", ())
+        if item.module.__name__ in FAST and not left_out:
+            item.add_marker(pytest.mark.fast)
 
 
 def make_params(model, vocab_size, rng, scale=0.7):
@@ -66,12 +81,17 @@ def small_cases(draw):
 def train_run(folder, *overrides, config="plus_last_even", stop_at=None):
     """A trained Run in `folder`; with `stop_at`, training is broken off after that step."""
     run = Run(folder, load_config(config, (*TINY, *overrides)))
-    run.files.start()
     data, judge, state = run.prepared
+    run.files.start(data)
     for state in train(run.config, data, judge, state, run.files.save):
         if stop_at is not None and state.step >= stop_at:
             break
     return run
+
+
+def run_name(*overrides, config="plus_last_even"):
+    """The name of the folder that the command line gives a run of these settings."""
+    return own_folder(load_config(config, overrides), "").name
 
 
 @pytest.fixture(scope="session")

@@ -60,8 +60,8 @@ def jobs(settings, figures, every):
     settings = [part for setting in settings for part in ("--set", setting)]
     return (
         Job("training", *settings, "--figure", figures[0]),
-        Job("drawing", "--visualize", "--figure", *figures),
-        Job("filming", "--visualize", "--video-qkv", "--every", str(every)),
+        Job("drawing", *settings, "--visualize", "--figure", *figures),
+        Job("filming", *settings, "--visualize", "--video-qkv", "--every", str(every)),
     )
 
 
@@ -86,6 +86,11 @@ def check_whole(path):
         with Image.open(path) as image:
             for frame in ImageSequence.Iterator(image):
                 frame.load()
+    elif path.name in ("engine.txt", "data.txt"):
+        assert re.fullmatch(r"[0-9a-f]{16}", path.read_text("utf-8")), path
+    elif path.suffix == ".csv":
+        rows = [line.split(",") for line in path.read_text("utf-8").splitlines()]
+        assert len({len(row) for row in rows}) == 1 and np.array(rows[1:], float).size, path
     else:
         assert path.suffix == ".toml", path
         tomllib.loads(path.read_text("utf-8"))
@@ -116,10 +121,10 @@ def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0,
     commands = jobs(settings, figures, every)
     whole, out = folder / "whole", folder / "out"
     commands[0].finish(whole)                                   # compiles
-    earliest = Job("starting", "--list").finish(whole)
+    earliest = starting_seconds()
     seconds = [job.finish(whole, *(["--retrain"] if job is commands[0] else [])) for job in commands]
     expected = contents(whole)
-    state = out / "plus_last_even" / "checkpoints" / "state.npz"
+    state = next(out.glob("plus_last_even*")) / "checkpoints" / "state.npz"
     counts = Counter()
     while counts.total() < kills:
         for job, latest in zip(commands, seconds, strict=True):
@@ -135,6 +140,13 @@ def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0,
         say(f"{counts.total()} kills: {dict(counts)}")
         shutil.rmtree(out)
     return counts
+
+
+def starting_seconds():
+    """What it takes to load all that a training needs: no command writes a file before."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import scratchformer.run.job"], cwd=RUN.parent, check=True)
+    return time.perf_counter() - start
 
 
 def check_against(expected, found):

@@ -8,10 +8,11 @@ import time
 
 import numpy as np
 import pytest
-from conftest import REPO, TINY, run_cli, train_run
+from conftest import REPO, TINY, run_cli, run_name, train_run
 
 from scratchformer.run.config import config_names
 
+NAME = run_name(*TINY)
 SETTINGS = [part for override in TINY for part in ("--set", override)]
 
 
@@ -27,7 +28,7 @@ def out(tmp_path_factory):
 
 
 def test_the_main_job(out):
-    plots = sorted(path.name for path in (out / "plus_last_even" / "plots").iterdir())
+    plots = sorted(path.name for path in (out / NAME / "plots").iterdir())
     assert {
         "01_architecture_overview.png", "02_learning_curve.png", "03_training_data.png",
         "04_generated_sequences.png", "05_token_embeddings.png", "06_embedding_scatter.png",
@@ -42,26 +43,27 @@ def test_the_main_job(out):
 
 
 def test_a_finished_run_is_reused(out):
-    before = {p: p.stat().st_mtime_ns for p in (out / "plus_last_even" / "checkpoints").iterdir()}
+    before = {p: p.stat().st_mtime_ns for p in (out / NAME / "checkpoints").iterdir()}
     done = run_cli("plus_last_even", *SETTINGS, "--figure", "2", "--out", out)
     assert "already done, 20 of 20 steps" in done.stdout
-    assert before == {p: p.stat().st_mtime_ns for p in (out / "plus_last_even" / "checkpoints").iterdir()}
+    assert before == {p: p.stat().st_mtime_ns for p in (out / NAME / "checkpoints").iterdir()}
     done = run_cli("plus_last_even", *SETTINGS, "--figure", "2", "--out", out, "--retrain")
     assert "20 steps in" in done.stdout
 
 
 def test_one_step_into_a_folder_of_its_own(out):
-    done = run_cli("plus_last_even", "--visualize", "--step", "5", "--figure", "5", "6", "--out", out)
+    command = ["plus_last_even", *SETTINGS, "--visualize", "--step", "5"]
+    done = run_cli(*command, "--figure", "5", "6", "--out", out)
     assert done.returncode == 0, done.stderr
-    names = sorted(path.name for path in (out / "plus_last_even" / "plots" / "step_000005").iterdir())
+    names = sorted(path.name for path in (out / NAME / "plots" / "step_000005").iterdir())
     assert names == ["05_token_embeddings.png", "06_embedding_scatter.png"]
 
 
 def test_same_run_same_picture_bytes(out, tmp_path):
     done = run_cli("plus_last_even", *SETTINGS, "--out", tmp_path)
     assert done.returncode == 0
-    for path in (out / "plus_last_even" / "plots").glob("*.png"):
-        again = tmp_path / "plus_last_even" / "plots" / path.name
+    for path in (out / NAME / "plots").glob("*.png"):
+        again = tmp_path / NAME / "plots" / path.name
         assert path.read_bytes() == again.read_bytes(), path.name
 
 
@@ -73,8 +75,8 @@ def test_same_run_same_picture_bytes(out, tmp_path):
         (["plus_last_even", "--set", "training.lr=1"], "training.lr: unknown key"),
         (["plus_last_even", "--seed", "-1"], "training.seed = -1: must be at least 0"),
         (["plus_last_even", "--seed", "x"], "invalid int value"),
-        (["plus_last_even", "--step", "50"], "--step 50: saved are 0 to 20000, every 100"),
-        (["plus_last_even", "--step", "-100"], "--step -100: saved are"),
+        (["plus_last_even", "--step", "50"], "--step 50: snapshots exist every 100 steps, 0 to 20000"),
+        (["plus_last_even", "--step", "-100"], "--step -100: snapshots exist"),
         (["plus_last_even", "--figure", "99"], "--figure 99: there are 1, 2"),
         (["plus_last_even", "--figure", "two"], "--figure two: there are 1, 2"),
         (["plus_last_even", "--visualize"], "no run in"),
@@ -93,10 +95,11 @@ def test_mistakes_are_told_in_a_line_and_write_nothing(args, message, tmp_path):
 
 
 def test_asking_a_saved_run_for_what_it_has_not(out):
-    done = run_cli("plus_last_even", "--visualize", "--step", "7", "--out", out)
-    assert done.returncode == 2 and "saved are 0 to 20, every 5" in done.stderr
+    done = run_cli("plus_last_even", *SETTINGS, "--visualize", "--step", "7", "--out", out)
+    assert done.returncode == 2 and "snapshots exist every 5 steps, 0 to 20" in done.stderr
     done = run_cli("plus_last_even", "--visualize", "--seed", "9", "--out", out)
-    assert done.returncode == 2 and "has other settings" in done.stderr
+    assert done.returncode == 2 and f"no run in {out / 'plus_last_even'}" in done.stderr
+    assert f"beside it there are {NAME}" in done.stderr
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path):
@@ -133,7 +136,7 @@ def test_interrupted_and_resumed_ends_with_the_same_bits(kill, tmp_path):
         [sys.executable, REPO / "run.py", *command, "--out", tmp_path],
         cwd=REPO, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )
-    checkpoints = tmp_path / "plus_last_even" / "checkpoints"
+    checkpoints = tmp_path / run_name(*TINY, *settings) / "checkpoints"
     while len(list(checkpoints.glob("step_*.npy"))) < 4 and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(kill)
@@ -150,9 +153,10 @@ def test_interrupted_and_resumed_ends_with_the_same_bits(kill, tmp_path):
 
 
 def test_ctrl_c_while_drawing(out):
-    plots = out / "plus_last_even" / "plots" / "step_000010"
+    plots = out / NAME / "plots" / "step_000010"
     process = subprocess.Popen(
-        [sys.executable, REPO / "run.py", "plus_last_even", "--visualize", "--step", "10", "--out", out],
+        [sys.executable, REPO / "run.py", "plus_last_even", *SETTINGS, "--visualize", "--step", "10", "--out",
+         out],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )
     while not plots.exists() and process.poll() is None:
@@ -166,18 +170,19 @@ def test_ctrl_c_while_drawing(out):
 def test_the_debugger_recipe_of_the_readme(tmp_path):
     readme = (REPO / "README.md").read_text()
     command, line = re.search(r"^ *(python -m pdb -c \"tbreak \S+:(\d+)\" run.py .*)$", readme, re.M).groups()
-    source = (REPO / "scratchformer" / "attention.py").read_text().splitlines()
-    assert "output_forward(mixed" in source[int(line) - 1]
+    source = (REPO / "scratchformer" / "engine" / "passes.py").read_text().splitlines()
+    assert source[int(line) - 1].startswith("    loss_backward(")
+    (later,) = re.findall(r"`until (\d+)`", readme)
+    assert source[int(later) - 2].startswith("    attention_backward(")
     done = subprocess.run(
         [sys.executable, *shlex.split(command)[1:], "--out", str(tmp_path)], cwd=REPO, text=True, timeout=120,
-        input="continue\np sorted(locals())\np scores.shape, attention[0, 0].sum()\nquit\n",
+        input=f"continue\np c.scores.shape, c.attention[0, 0].sum()\nuntil {later}\np d.scores.sum()\nquit\n",
         capture_output=True,
     )
-    assert "attention_forward" in done.stdout
-    for name in ("embed", "q", "k", "v", "scores", "attention", "mixed", "attn_out", "W_q", "W_o"):
-        assert f"'{name}'" in done.stdout
+    assert "backward_pass()" in done.stdout
     shape, total = re.search(r"\(\((\d+, 1, 8, 8)\), .*?([\d.]+)\)?\)", done.stdout).groups()
-    assert shape.endswith("1, 8, 8") and np.isclose(float(total), 8)
+    assert shape == "8, 1, 8, 8" and np.isclose(float(total), 8)        # a batch of the training: 8 windows
+    assert re.search(r"^\(Pdb\) .*-?\d\.\d+e-\d+", done.stdout, re.M)      # rows of d.scores sum to 0
 
 
 def test_progress_on_a_terminal_only():

@@ -7,9 +7,9 @@ from conftest import SHORT, check_texts, train_run
 from matplotlib.collections import PathCollection, QuadMesh
 from PIL import Image
 
-from scratchformer.engine.names import TABLE
 from scratchformer.analysis.families import group_distances
 from scratchformer.analysis.followed import at_position
+from scratchformer.engine.names import TABLE
 from scratchformer.figures.catalogue import figure_names
 from scratchformer.figures.draw import draw_all, draw_figure, make_figure
 from scratchformer.figures.f01_architecture_overview import shape_text

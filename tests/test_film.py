@@ -237,9 +237,9 @@ def test_a_film_that_needs_a_plane_is_left_out_with_the_reason(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["--fps", "0", "--video"], "--fps 0: must be from 1 to 50"),
     (["--every", "0", "--video"], "--every 0: must be at least 1"),
-    (["--format", "gif"], "figures are png, svg, pdf"),
-    (["--format", "png", "--video"], "films are gif, mp4"),
-    (["--step", "5", "--video"], "leave out --step"),
+    (["--format", "gif"], "--format gif: must be png, svg or pdf"),
+    (["--format", "png", "--video"], "--format png: must be gif or mp4"),
+    (["--step", "5", "--video"], "--step does not go with video"),
 ])
 def test_wrong_arguments(tmp_path, arguments, message):
     done = run_cli("plus_last_even", *arguments, "--out", tmp_path)

@@ -3,16 +3,18 @@
 import contextlib
 import gc
 import io
+import sys
 import warnings
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import run
+from scratchformer.commands.main import main
 from scratchformer.run.config import SECTIONS, ConfigError, load_config, to_toml
 from scratchformer.run.config_checks import check_together
-from scratchformer.run.memory import machine_memory, needs, too_large
+from scratchformer.run.memory import check_memory, machine_memory, needs
 
 KEYS = [f"{section}.{key}" for section, kind in SECTIONS.items() for key in kind.__dataclass_fields__]
 SMALL = """
@@ -32,12 +34,11 @@ few = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def call(*args):
     """`run.py` with these arguments, in this process: (exit code, stdout, stderr)."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), warnings.catch_warnings():
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), warnings.catch_warnings(), \
+            mock.patch.object(sys, "argv", ["run.py"]):
         warnings.simplefilter("ignore")         # a sign that the font has not: a user sees a warning
         try:
-            code = run.main([str(arg) for arg in args])
-        except SystemExit as end:               # of argparse
-            code = end.code
+            code = main([str(arg) for arg in args])
         finally:
             gc.unfreeze()                       # Hypothesis asks who refers to what
     assert code in (0, 1, 2, 130)
@@ -82,8 +83,33 @@ commands = st.lists(pairs, max_size=4).map(lambda parts: [word for part in parts
 @example(["--rule", "a\x00.py"])
 @example(["--rule", "\udcff.py"])
 @example(["--sequence", "\udcff"])
+@example(["--explain", "5 8 3 +", "--step", "1"])
+@example(["--gradcheck", "--dpi", "30"])
+@example(["--list", "--list"])
 def test_any_command_line(out, command):
-    call(out / "small.toml", "--visualize", "--figure", "5", *command, "--out", out)
+    alone = {"--explain", "--list", "--gradcheck"} & {*command}       # commands that use less
+    if alone == {"--explain"}:
+        call(out / "small.toml", "--visualize", *command, "--out", out)
+    elif alone:
+        call(*command)
+    else:
+        call(out / "small.toml", "--visualize", "--figure", "5", *command, "--out", out)
+
+
+verbs = st.sampled_from(["train", "explain", "prove", "ablate", "causal", "video", "list", "quiz", "seeds"])
+
+
+@many
+@given(verbs, commands)
+@example("explain", ["5 8 3 +", "--name", "scores"])
+@example("ablate", ["v", "q[even]=mean"])
+@example("prove", ["--"])
+@example("seeds", ["-1"])
+def test_any_words_after_a_verb(out, verb, command):
+    """Without a step to draw or film: --step 99 is refused, video has no --step."""
+    known = [] if verb in ("list", "quiz", "seeds") else [out / "small.toml", "--visualize", "--out", out]
+    code, _, stderr = call(verb, *known, *command, "--step", "99")
+    assert code == 2 and stderr or "--help" in command
 
 
 @few
@@ -99,8 +125,9 @@ def test_any_name_of_a_config(out, name):
 def test_any_input_of_a_trained_model(out, option, value, other):
     explain = ["--explain", "5 8 3"] if option in ("--at", "--name", "--target") else []
     name = ["--name", "scores"] if option == "--at" else []
+    figure = ["--figure", "5"] if option == "--sequence" else []
     code, _, _ = call(
-        out / "small.toml", "--visualize", "--figure", "5", *explain, *name, f"{option}={value}", "--out", out
+        out / "small.toml", "--visualize", *figure, *explain, *name, f"{option}={value}", "--out", out
     )
     assert code in (0, 2)
 
@@ -229,13 +256,28 @@ def test_whatever_is_valid_trains_and_draws(tmp_path_factory, tree, figure):
 def test_a_config_too_large_for_the_machine(overrides, part, monkeypatch, tmp_path):
     monkeypatch.setattr("scratchformer.run.memory.machine_memory", lambda: 16 * 2**30)
     settings = [word for override in overrides for word in ("--set", override)]
-    code, _, stderr = call("plus_last_even", *settings, "--out", tmp_path)
-    assert code == 2
-    assert "GB of memory, this machine has 16 GB; most of it is for" in stderr and part in stderr
-    assert not list(tmp_path.iterdir())
+    out = ["--out", tmp_path]
+    for words in (
+        out, ["--explain", "5", *out], ["--ablate", "v", *out], ["--gradcheck"], ["--seeds", "2", *out],
+        ["--seeds", "2", "--compare", "default", *out], ["--sequence", "5", *out],
+    ):
+        code, _, stderr = call("plus_last_even", *settings, *words)
+        assert code == 2
+        assert "GB of memory, this machine has 16 GB; most of it is for" in stderr and part in stderr
+        assert not list(tmp_path.iterdir())
+
+
+def test_of_two_configs_the_second_is_too_large(monkeypatch, tmp_path):
+    large = tmp_path / "large.toml"
+    large.write_text("[data]\nnum_sequences = 1000000\nmax_length = 10000\n")
+    monkeypatch.setattr("scratchformer.run.memory.machine_memory", lambda: 16 * 2**30)
+    code, _, stderr = call("plus_last_even", "--seeds", "2", "--compare", large, "--out", tmp_path / "out")
+    assert code == 2 and stderr.startswith("run.py: large: needs about ")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_project_s_own_configs_need_little():
     config = load_config("plus_last_even_robust")
     assert sum(needs(config).values()) < 2**30 < machine_memory()
-    assert too_large(config) is None and list(check_together(config)) == []
+    check_memory(config)
+    assert list(check_together(config)) == []

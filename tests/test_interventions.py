@@ -6,8 +6,8 @@ from conftest import make_params, small_cases, train_run
 from hypothesis import given
 
 from scratchformer.analysis.interventions import (
-    NAMES, ROUTES, Intervention, ablate, answer_log_probs, forward_edited, lens, parse_intervention,
-    replacement, report, selected, touched,
+    NAMES, ROUTES, Intervention, ablate, ablation_report, answer_log_probs, forward_edited, lens,
+    parse_intervention, replacement, selected, touched,
 )
 from scratchformer.engine.model import forward, parameter_shapes
 from scratchformer.engine.names import ACTIVATION_NAMES, Params
@@ -267,7 +267,7 @@ def test_the_lens_on_the_last_stage_is_the_model(tiny_run):
 
 def test_report(copier):
     result = knock(copier, "attention[7 -> *]", "pos_embed[p1]=mean")
-    lines = report(result).splitlines()
+    lines = ablation_report(result).splitlines()
     assert lines[0] == f"plus_last_even at step 20 on {result.windows:,} held-out windows, with"
     assert lines[1].split()[:3] == ["attention[7", "->", "*]"] and "query-key pairs overwritten" in lines[1]
     assert lines[2].endswith("1 of 4 positions overwritten")
@@ -282,7 +282,8 @@ def test_report_where_no_position_is_constrained(tmp_path):
     run = train_run(tmp_path / "open", "data.operators=[]", "training.steps=5")
     result = ablate(run.at(5), [parse_intervention("ffn_out", run)])
     assert result.constrained == 0 and result.log_prob == 0
-    assert report(result).endswith("the rule constrains no position of these windows: no answer to judge")
+    said = "the rule constrains no position of these windows: no answer to judge"
+    assert ablation_report(result).endswith(said)
 
 
 def test_two_heads_are_overwritten_alike():

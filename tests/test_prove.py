@@ -19,7 +19,7 @@ from scratchformer.tools.prove import prove as proving
 from scratchformer.tools.prove.margins import exact_margins, fast_margins, half_sums, older_positions
 from scratchformer.tools.prove.prove import duration, prove
 from scratchformer.tools.prove.rule_table import RuleTable
-from scratchformer.tools.prove.verdict import failures_text, report
+from scratchformer.tools.prove.verdict import failures_text, prove_report
 
 VOCABULARY = (0, 1, 2, 3, "+")
 SMALL = ("data.numbers=4", "model.block_size=4", "training.steps=5")
@@ -261,8 +261,8 @@ def test_a_model_that_always_says_the_same(tmp_path):
     assert outcome.exit_code == 1
     assert {answer for _, answer in outcome.any.wrong} == {(0,)}
     assert outcome.any.wrong.total() == sum(n for (_, a), n in outcome.any.total.items() if a == (0,))
-    assert all(failure.says == 2 and failure.margin < -900 for failure in outcome.any.failures)
-    assert "NOT proved: wrong after" in report(outcome)
+    assert all(failure.predicted == 2 and failure.margin < -900 for failure in outcome.any.failures)
+    assert "NOT proved: wrong after" in prove_report(outcome)
 
 
 def test_ties_go_to_the_first_token(tmp_path):
@@ -272,7 +272,7 @@ def test_ties_go_to_the_first_token(tmp_path):
 
     outcome = check_proof(with_params(train_run(tmp_path / "run", *SMALL), all_equal))
     assert outcome.any.margin == 0
-    assert {answer for _, answer in outcome.any.wrong} == {(2,)}        # of 0 and 2, argmax says 0
+    assert {answer for _, answer in outcome.any.wrong} == {(2,)}        # of 0 and 2, argmax is 0
 
 
 def test_a_model_that_is_right(tmp_path):
@@ -284,10 +284,10 @@ def test_a_model_that_is_right(tmp_path):
 
     outcome = check_proof(with_params(run, always_2))
     assert outcome.exit_code == 0 and not outcome.any.failures and outcome.producible.margin > 900
-    assert report(outcome).splitlines()[-1] == (
+    assert prove_report(outcome).splitlines()[-1] == (
         f"proved: right after each of {outcome.producible.total.total():,} producible contexts"
     )
-    assert failures_text(outcome) == "producible\tcontext\tsays\tallowed\tmargin\n"
+    assert failures_text(outcome) == "producible\tcontext\tpredicted\tallowed\tmargin\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("TABLE", 6), ("CHUNK", 10)])
@@ -305,7 +305,7 @@ def test_report_and_failures(tmp_path, monkeypatch):
     operators = "data.operators=['+', 'a-sign-of-20-letters']"
     run = train_run(tmp_path / "run", *SMALL, operators)
     outcome = prove(run.at(5))
-    text = report(outcome)
+    text = prove_report(outcome)
     assert max(map(len, text.splitlines())) <= 80
     assert f"{outcome.any.total.total():,}" in text and f"{outcome.producible.wrong.total():,}" in text
     rows = failures_text(outcome).splitlines()[1:]
@@ -314,7 +314,7 @@ def test_report_and_failures(tmp_path, monkeypatch):
     assert flags == sorted(flags, reverse=True) and set(flags) == {"yes", "no"}
     first = outcome.any.failures[0]
     assert rows[0].split("\t")[:4] == [
-        "yes", " ".join(map(str, first.context)), str(first.says), " ".join(map(str, first.allowed)),
+        "yes", " ".join(map(str, first.context)), str(first.predicted), " ".join(map(str, first.allowed)),
     ]
     monkeypatch.setattr(proving, "LISTED", 3)
     few = prove(run.at(5))
@@ -325,7 +325,7 @@ def test_a_rule_that_never_speaks(tmp_path):
     run = train_run(tmp_path / "run", *SMALL, "data.operators=[]")
     outcome = check_proof(run.at(5))
     assert outcome.exit_code == 0
-    assert report(outcome).endswith("nothing to prove: the rule constrains no producible context")
+    assert prove_report(outcome).endswith("nothing to prove: the rule constrains no producible context")
 
 
 def test_what_would_take_too_long_is_refused(tmp_path, monkeypatch):

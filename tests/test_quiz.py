@@ -5,34 +5,30 @@ import pytest
 from conftest import run_cli
 
 from scratchformer.engine.plain import plain_functions
+from scratchformer.engine.steps import backward_steps, forward_steps
 from scratchformer.system.errors import RunError
 from scratchformer.tools.quiz import errors as quiz_errors
 from scratchformer.tools.quiz.errors import QUIZZES, Quiz
-from scratchformer.tools.quiz.quiz import bare_source, find_function, handed_out, plant, quiz
-from scratchformer.tools.quiz.trial import CASES, LAYERS, Trial, compare
+from scratchformer.tools.quiz.quiz import bare_source, handed_out, plant, quiz
+from scratchformer.tools.quiz.trial import CASES, Trial, judge_backward, step_of
 
 FIRST_WRONG = {                         # what the judge names: where the planted error is
-    "lm_head": "probs", "lm_head-2": "logits", "linear": "b", "linear-2": "x", "softmax": "x",
-    "residual": "stream", "feed_forward": "ffn_pre", "feed_forward-2": "ffn_pre",
-    "feed_forward-3": "resid_mid", "attention": "v", "attention-2": "k", "attention-3": "scores",
-    "attention-4": "scores", "output": "mixed", "project": "W", "embedding": "pos_embed",
-    "embedding-2": "W_token",
+    "loss": "probs", "probs": "logits", "probs-2": "logits", "linear": "b_unembed", "linear-2": "resid_post",
+    "residual": "resid_mid", "ffn_hidden": "ffn_pre", "ffn_hidden-2": "ffn_pre", "ffn_pre": "resid_mid",
+    "attn_out": "mixed", "mixed": "v", "attention": "scores", "attention-2": "scores",
+    "attention-3": "scores", "scores": "q", "project": "W_q", "embed": "pos_embed", "pos_embed": "W_pos",
+    "token_embed": "W_token",
 }
-GRADIENTS = [
-    (layer, name)
-    for layer in LAYERS
-    for name in Trial(layer, CASES[0], np.random.default_rng(0)).gradients(
-        plain_functions()[f"{layer}_backward"]
-    )
-]
+DEF = "def ffn_hidden_backward(dffn_hidden, ffn_pre, dffn_pre):\n"
+GRADIENTS = [(step.name, fill) for step in backward_steps() for fill in step.fills]
 
 
 def backward_of(name):
-    return f"{QUIZZES[name].layer}_backward"
+    return step_of(QUIZZES[name].step).function.__name__
 
 
 def engine_source(name):
-    return bare_source(LAYERS[QUIZZES[name].layer].module, backward_of(name))
+    return bare_source(step_of(QUIZZES[name].step).function)
 
 
 @pytest.mark.parametrize("name", QUIZZES)
@@ -46,9 +42,11 @@ def test_handed_out_then_wrong_then_repaired(name, tmp_path):
     text, code = quiz(name, path.parent)
     assert code == 1
     first, second, third, last = text.splitlines()
-    assert first.startswith(f"wrong: d{FIRST_WRONG[name]}, the gradient of {FIRST_WRONG[name]} (")
-    assert second.startswith(f"worst: d{FIRST_WRONG[name]}[") and "the measured slope" in second
-    assert third.startswith("right so far: ") and f"d{FIRST_WRONG[name]}," not in third
+    label = first.split()[1].removesuffix(",")
+    assert first.startswith(f"wrong: {label}, the gradient of {FIRST_WRONG[name]} (")
+    assert label in ast.unparse(ast.parse(given).body[-1].args).split(", ")
+    assert second.startswith(f"worst: {label}[") and "the measured slope" in second
+    assert third.startswith("right so far: ") and f"{label}," not in third
     assert last == f"a hint: python run.py --quiz {name} --hint"
     assert path.read_text("utf-8") == given                     # never overwritten
 
@@ -60,85 +58,77 @@ def test_handed_out_then_wrong_then_repaired(name, tmp_path):
     assert float(text[49:-1]) < 1e-8
 
 
-def test_the_mask_can_be_repaired_where_it_was_forgotten(tmp_path):
-    path = tmp_path / "attention-4.py"
-    quiz("attention-4", tmp_path)
-    given = path.read_text("utf-8")
-    assert given.count("False") == 1
-    path.write_text(given.replace("False", "True"), "utf-8")
-    assert quiz("attention-4", tmp_path)[1] == 0
-
-
 @pytest.mark.parametrize("name", QUIZZES)
 def test_the_file_says_what_to_do_and_not_the_solution(name):
     text = handed_out(name)
-    layer = LAYERS[QUIZZES[name].layer]
     assert text.startswith(f"# Quiz {name}: one error is planted in {backward_of(name)}.")
-    forward = find_function(layer.module, f"{QUIZZES[name].layer}_forward")
+    made = forward_steps()[QUIZZES[name].step]
+    forward = getattr(made.function, "py_func", made.function)
     comment = "".join(line[1:] for line in text.splitlines() if line.startswith("#"))
-    assert "".join(ast.get_docstring(forward).split()) in "".join(comment.split())
+    assert "".join(forward.__doc__.split()) in "".join(comment.split()) and f"#     {made.formula}\n" in text
     (function,) = ast.parse(text).body
     assert function.name == backward_of(name) and ast.get_docstring(function) is None
-    solution = ast.get_docstring(find_function(layer.module, backward_of(name)))
+    backward = step_of(QUIZZES[name].step).function
+    solution = getattr(backward, "py_func", backward).__doc__
     assert solution.splitlines()[0] not in text and QUIZZES[name].hint not in text
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
 def test_hint_only_when_asked(tmp_path):
-    hint = "hint: " + QUIZZES["softmax"].hint
-    assert hint not in quiz("softmax", tmp_path)[0]
-    assert hint not in quiz("softmax", tmp_path)[0]
-    text, code = quiz("softmax", tmp_path, hint=True)
+    hint = "hint: " + QUIZZES["ffn_hidden"].hint
+    assert hint not in quiz("ffn_hidden", tmp_path)[0]
+    assert hint not in quiz("ffn_hidden", tmp_path)[0]
+    text, code = quiz("ffn_hidden", tmp_path, hint=True)
     assert code == 1 and text.splitlines()[-1] == hint
     assert quiz("linear", tmp_path, hint=True)[0].splitlines()[-1] == "hint: " + QUIZZES["linear"].hint
 
 
 def test_no_hint_for_what_is_right(tmp_path):
-    (tmp_path / "softmax.py").write_text(engine_source("softmax"), "utf-8")
-    text, code = quiz("softmax", tmp_path, hint=True)
+    (tmp_path / "ffn_hidden.py").write_text(engine_source("ffn_hidden"), "utf-8")
+    text, code = quiz("ffn_hidden", tmp_path, hint=True)
     assert code == 0 and text.startswith("right: ") and len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    ("def softmax_backward(dp, p, dx):\n    dx[:] = = p\n", ":2: SyntaxError: invalid syntax"),
-    ("\n\ndef softmax_backward(dp, p, dx):\n    dx[:] = q\n", ":4: NameError: name 'q' is not defined"),
-    ("def softmax_backward(dp, p, dx):\n\n    np.dot(dp, p, out=dx)\n", ":3: ValueError: "),
-    ("dx = softmax_backward\n", ":1: NameError: name 'softmax_backward' is not defined"),
-    ("def softmax_backward(dp, p):\n    pass\n", ": TypeError: softmax_backward() takes 2"),
-    ("def softmax_backwards(dp, p, dx):\n    pass\n", ": there is no function softmax_backward in it"),
+    (DEF + "    dffn_pre[:] = = p\n", ":2: SyntaxError: invalid syntax"),
+    ("\n\n" + DEF + "    dffn_pre[:] = q\n", ":4: NameError: name 'q' is not defined"),
+    (DEF + "\n    np.dot(dffn_hidden, ffn_pre, out=dffn_pre)\n", ":3: ValueError: "),
+    ("dx = ffn_hidden_backward\n", ":1: NameError: name 'ffn_hidden_backward' is not defined"),
+    ("def ffn_hidden_backward(dp, p):\n    pass\n", ": TypeError: ffn_hidden_backward() takes 2"),
+    ("def ffn_hidden_backwards(dp, p, dx):\n    pass\n", ": there is no function ffn_hidden_backward in it"),
     ("raise ValueError('two\\nlines')\n", ":1: ValueError: two lines"),
     ("import sys\nsys.exit()\n", ":2: SystemExit: "),
-    ("def softmax_backward(dp, p, dx):\n    exit(0)\n", ":2: SystemExit: 0"),
+    (DEF + "    exit(0)\n", ":2: SystemExit: 0"),
 ])
 def test_mistakes_are_told_in_one_line(text, complaint, tmp_path):
-    path = tmp_path / "softmax.py"
+    path = tmp_path / "ffn_hidden.py"
     path.write_text(text)
-    said, code = quiz("softmax", tmp_path)
+    said, code = quiz("ffn_hidden", tmp_path)
     first, hint = said.splitlines()
     assert code == 1 and first.startswith(f"{path}{complaint}")
     assert hint.startswith("a hint: ")
 
 
-@pytest.mark.parametrize("body", ["pass", "dx[:] = p / np.zeros(1)", "dx[:] = np.nan"])
+@pytest.mark.parametrize("body", ["pass", "dffn_pre[:] = ffn_pre / np.zeros(1)", "dffn_pre[:] = np.nan"])
 def test_what_is_not_a_number_is_wrong(body, tmp_path):
-    (tmp_path / "softmax.py").write_text(f"def softmax_backward(dp, p, dx):\n    {body}\n")
-    text, code = quiz("softmax", tmp_path)
-    assert code == 1 and text.startswith("wrong: dx, ")
+    (tmp_path / "ffn_hidden.py").write_text(DEF + f"    {body}\n")
+    text, code = quiz("ffn_hidden", tmp_path)
+    assert code == 1 and text.startswith("wrong: dffn_pre, ")
 
 
 def test_the_learner_cannot_touch_the_judge(tmp_path):
-    source = "def softmax_forward(x, causal, p):\n    p[:] = 1\n\n\n" + engine_source("softmax")
-    (tmp_path / "softmax.py").write_text(source, "utf-8")
-    assert quiz("softmax", tmp_path)[1] == 0
+    source = "def ffn_hidden_forward(x, p):\n    p[:] = 1\n\n\n" + engine_source("ffn_hidden")
+    (tmp_path / "ffn_hidden.py").write_text(source, "utf-8")
+    assert quiz("ffn_hidden", tmp_path)[1] == 0
 
 
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "linear.py").mkdir()
     with pytest.raises(RunError, match=r"linear\.py: cannot be read"):
         quiz("linear", tmp_path)
-    (tmp_path / "softmax.py").write_bytes(b"# \xff\n")
-    with pytest.raises(RunError, match=r"softmax\.py: cannot be read"):
-        quiz("softmax", tmp_path)
+    (tmp_path / "ffn_hidden.py").write_bytes(b"# \xff\n")
+    with pytest.raises(RunError, match=r"ffn_hidden\.py: cannot be read"):
+        quiz("ffn_hidden", tmp_path)
 
 
 def test_unknown_name(tmp_path):
@@ -159,42 +149,42 @@ def test_list():
 
 def test_every_backward_function_has_a_quiz():
     functions = {name for name in plain_functions() if name.endswith("_backward")}
-    assert functions == {f"{layer}_backward" for layer in LAYERS} == set(map(backward_of, QUIZZES))
+    assert functions == set(map(backward_of, QUIZZES))
 
 
 def test_an_engine_that_has_changed_is_noticed(monkeypatch):
-    monkeypatch.setitem(quiz_errors.QUIZZES, "odd", Quiz("softmax", "", (("no such line", ""),), ""))
+    monkeypatch.setitem(quiz_errors.QUIZZES, "odd", Quiz("ffn_hidden", "", (("no such line", ""),), ""))
     with pytest.raises(AssertionError, match="quiz odd: the engine does not hold once: no such line"):
         plant("odd")
 
 
-@pytest.mark.parametrize(("layer", "name"), GRADIENTS)
-def test_an_error_of_a_thousandth_is_caught(layer, name):
-    engine = plain_functions()[f"{layer}_backward"]
-    at = Trial(layer, CASES[0], np.random.default_rng(0)).wanted.index(f"d{name}")
+@pytest.mark.parametrize(("name", "fill"), GRADIENTS)
+def test_an_error_of_a_thousandth_is_caught(name, fill):
+    step = step_of(name)
+    engine, at = plain_functions()[step.function.__name__], step.arguments.index(fill)
 
     def planted(*args):
         engine(*args)
         args[at][...] *= 1.001
 
-    lines, code = compare(planted, layer)
-    assert code == 1 and lines[0].startswith(f"wrong: d{name}, ")
+    lines, code = judge_backward(planted, name)
+    assert code == 1 and lines[0].startswith("wrong: d") and f"the gradient of {fill[1]} (" in lines[0]
 
 
 def test_the_cases_hold_what_is_hard():
-    assert any(sizes["T"] == 1 for sizes in CASES) and any(sizes["N"] != sizes["M"] for sizes in CASES)
+    assert any(sizes["T"] == 1 for sizes in CASES) and any(sizes["L"] > sizes["T"] for sizes in CASES)
     assert any(min(sizes["B"], sizes["H"], sizes["T"], sizes["D"]) > 1 for sizes in CASES)
     assert {sizes["flag"] for sizes in CASES} == {True, False}
     empty = []
     for number, sizes in enumerate(CASES):
         rng = np.random.default_rng(number)
-        tokens = Trial("embedding", sizes, rng).inputs["tokens"]
+        tokens = Trial("token_embed", sizes, rng).inputs["c", "tokens"]
         assert len(np.unique(tokens)) < tokens.size             # some token is read twice
-        targets = Trial("lm_head", sizes, rng).inputs["targets"]
+        targets = Trial("probs", sizes, rng).inputs["c", "targets"]
         assert (targets == -1).any() and (targets >= 0).any()
-        empty.append(Trial("attention", sizes, rng).inputs["W_o"].size == 0)
-        trial = Trial("feed_forward", sizes, np.random.default_rng(number))
-        assert np.abs(trial.run()["ffn_pre"]).min() > 1e-3      # far from ReLU's kink
+        empty.append(Trial("attn_out", sizes, rng).inputs["p", "W_o"].size == 0)
+        trial = Trial("ffn_hidden", sizes, np.random.default_rng(number))
+        assert np.abs(trial.inputs["c", "ffn_pre"]).min() > 1e-3        # far from ReLU's kink
     assert set(empty) == {True, False}
 
 

@@ -17,7 +17,7 @@ def test_open_gives_back_what_was_trained(tiny_run):
 
 
 def test_a_step_that_is_not_saved(tiny_run):
-    with pytest.raises(RunError, match="no snapshot of step 7 .* saved are 0 to 20, every 5"):
+    with pytest.raises(RunError, match="no snapshot of step 7 .* snapshots exist every 5 steps, 0 to 20"):
         tiny_run.at(7).params
 
 
@@ -80,7 +80,7 @@ def test_starting_anew_clears_the_older_run(tmp_path):
     run = train_run(tmp_path / "run")
     (run.files.checkpoints / ".step_000005.npy.1.tmp").write_bytes(b"left by a killed process")
     fresh = Run(run.folder, run.config)
-    fresh.files.start()
+    fresh.files.start(fresh.data)
     assert fresh.steps == [] and list(fresh.files.checkpoints.iterdir()) == []
 
 

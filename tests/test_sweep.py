@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import matplotlib
 import numpy as np
 import pytest
-from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli
+from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli, run_name
 from matplotlib.figure import Figure
 
-from scratchformer.engine.model import forward
 from scratchformer.analysis.clusters import (
     Solutions, align_planes, find_groups, interchangeable, plane_distance, whiten,
 )
+from scratchformer.engine.model import forward
+from scratchformer.engine.warm import compile_engine
 from scratchformer.figures.seeds import atlas, curves
 from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
 from scratchformer.figures.style import RC
@@ -27,8 +28,8 @@ from scratchformer.run.run import Run
 from scratchformer.run.train import HISTORY_COLUMNS, prepare
 from scratchformer.system.errors import RunError
 from scratchformer.tools.seeds import sweep as sweep_module
-from scratchformer.tools.seeds.report import COLUMNS, compare, report
-from scratchformer.tools.seeds.sweep import Result, Sweep, compile_all, load_result, sweep, train_seed
+from scratchformer.tools.seeds.report import COLUMNS, comparison, sweep_report
+from scratchformer.tools.seeds.sweep import Result, Sweep, load_result, sweep, train_seed
 
 CLASSES = [np.array([0, 2, 4, 6, 8, 10]), np.array([1, 3, 5, 7, 9]), np.array([11])]
 
@@ -72,7 +73,7 @@ def test_a_seed_comes_to_the_same_as_a_run_of_it(config, tmp_path):
     settings = [part for entry in TINY for part in ("--set", entry)]
     done = run_cli("plus_last_even", *settings, "--seed", 3, "--figure", 2, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    run = Run.open(tmp_path / "plus_last_even")
+    run = Run.open(tmp_path / run_name(*TINY, "training.seed=3"))
     np.testing.assert_array_equal(result.theta, np.load(run.files.snapshot_path(20)))
     np.testing.assert_array_equal(result.history, np.array(run.files.load_state().history))
     assert (result.wrong, result.constrained) == run.last.count_wrong()
@@ -120,7 +121,7 @@ def test_a_seed_that_fails_does_not_end_the_others(config, tmp_path, monkeypatch
     done = sweep(config, [1, 2, 3], tmp_path)
     assert [bool(result.note) for result in done.results] == [False, True, False]
     assert table(tmp_path)[2]["note"] == "MemoryError: no room for seed 2"
-    assert "seed 2: not learned: MemoryError" in report(done) and report(done).endswith(
+    assert "seed 2: not learned: MemoryError" in sweep_report(done) and sweep_report(done).endswith(
         "0 of 3 seeds learned the rule"
     )
     monkeypatch.undo()
@@ -180,7 +181,7 @@ def test_a_process_with_a_second_thread_is_not_forked(config, tmp_path):
 
 def test_workers_on_a_dask_cluster(config, tmp_path):
     distributed = pytest.importorskip("distributed")
-    compile_all(config)
+    compile_engine(config.training.dtype)
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
@@ -235,10 +236,10 @@ def test_settled_step_is_the_first_from_which_it_stays():
 def test_report_and_comparison(config, tmp_path):
     one = Sweep(config, tmp_path, [made(0, [0.5, 0.0]), made(1, [0.5, 0.5], wrong=50)])
     other = Sweep(dataclasses.replace(config, name="other"), tmp_path, [made(0, [], note="diverged")])
-    lines = report(one).splitlines()
+    lines = sweep_report(one).splitlines()
     assert lines[1].split()[-2:] == ["25.00%", "50.00%"] and lines[3].split()[-2:] == ["10", "10"]
     assert lines[-1] == "1 of 2 seeds learned the rule" and "seed 1: not learned: rule error 50.0%" in lines
-    rows = compare(one, other).splitlines()
+    rows = comparison(one, other).splitlines()
     assert rows[0].split() == ["plus_last_even", "other"]
     assert rows[1].split() == "learned 1 of 2 0 of 1".split()
     assert rows[2].split()[-2:] == ["25.00%", "–"]
@@ -369,9 +370,9 @@ def test_texts_keep_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "no --seed"),
-    (["--compare", "plus_last_even"], "--compare goes with --seeds"),
-    (["--seeds", "2", "--retrain", "--step", "7"], "--seeds does not go with --retrain, --step"),
+    (["--seeds", "0"], "at least 1"), (["--seeds", "2", "--seed", "3"], "--seed does not go with seeds"),
+    (["--compare", "plus_last_even"], "--compare does not go with train, only with seeds"),
+    (["--seeds", "2", "--retrain", "--step", "7"], "--retrain does not go with seeds"),
 ])
 def test_wrong_arguments(tmp_path, arguments, message):
     done = run_cli("plus_last_even", *arguments, "--out", tmp_path)
@@ -384,7 +385,7 @@ def test_the_study_through_the_command_line(tmp_path):
     done = run_cli(*command, "--out", tmp_path, "--set=training.warmup_steps=2", "--dpi", "40")
     assert done.returncode == 0, done.stderr
     assert "of 2 seeds learned the rule" in done.stdout
-    folder = tmp_path / "plus_last_even" / "seeds"
+    folder = tmp_path / run_name(*SHORT, "training.warmup_steps=2") / "seeds"
     assert {"seeds.csv", "seeds_atlas.png", "seeds_learning_curves.png", "seeds_compare.png"} <= {
         path.name for path in folder.iterdir()
     }

@@ -3,14 +3,15 @@
 import os
 
 import pytest
-from conftest import SHORT, run_cli
+from conftest import SHORT, run_cli, run_name
 
 from scratchformer.engine.names import ACTIVATION_NAMES
 from scratchformer.run.run import Run
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
-from scratchformer.tools.prove.verdict import report
+from scratchformer.tools.prove.verdict import prove_report
 
+NAME = run_name(*SHORT, "model.block_size=4")
 SMALL = [f"--set={entry}" for entry in (*SHORT, "model.block_size=4")]
 
 
@@ -19,7 +20,7 @@ def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tools")
     done = run_cli("plus_last_even", *SMALL, "--out", folder, "--explain", "5 8 +")
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    run = Run.open(folder / "plus_last_even")
+    run = Run.open(folder / NAME)
     assert done.stdout == explain(run.at(4), "5 8 +") + "\n"
     assert all(name in done.stdout for name in ACTIVATION_NAMES[:-1])
     return folder
@@ -30,7 +31,7 @@ def test_one_entry_and_its_gradient_at_a_step(out):
         "plus_last_even", *SMALL, "--out", out, "--explain", "5 8 +", "--name", "scores", "--at", "2,1",
         "--target", "8", "--step", "2",
     )
-    run = Run.open(out / "plus_last_even")
+    run = Run.open(out / NAME)
     assert done.stdout == explain(run.at(2), "5 8 +", "scores", "2,1", "8") + "\n"
 
 
@@ -44,10 +45,10 @@ def test_no_color_in_a_pipe_and_no_line_wider_than_the_terminal(out):
 
 def test_proof(out):
     done = run_cli("plus_last_even", *SMALL, "--out", out, "--prove")
-    run = Run.open(out / "plus_last_even")
+    run = Run.open(out / NAME)
     proof = prove(run.at(4))
     assert done.returncode == proof.exit_code == 1
-    assert done.stdout.startswith(report(proof).split("\n")[0])
+    assert done.stdout.startswith(prove_report(proof).split("\n")[0])
     (path,) = run.folder.glob("failures_step_*.tsv")
     assert path.name == "failures_step_000004.tsv" and str(path) in done.stdout
 
@@ -63,7 +64,7 @@ def test_ablation_and_causal_figures(out):
     assert done.returncode == 0 and "rule error" in done.stdout, done.stderr
     done = run_cli("plus_last_even", *SMALL, "--out", out, "--causal", "--dpi", "40")
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert len(list((out / "plus_last_even" / "plots" / "causal").glob("0?_*.png"))) == 5
+    assert len(list((out / NAME / "plots" / "causal").glob("0?_*.png"))) == 5
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -72,13 +73,13 @@ def test_ablation_and_causal_figures(out):
     (["--explain", "1 2", "--name", "scorse"], "did you mean 'scores'?"),
     (["--explain", "1 2", "--name", "scores", "--at", "3,1"], "allowed are"),
     (["--explain", "1 2", "--at", "3,1"], "--at needs --name"),
-    (["--name", "scores"], "go with --explain"),
+    (["--name", "scores"], "--name does not go with train, only with explain"),
     (["--explain", "1 2", "--pdb"], "give its --name"),
     (["--ablate", "attenton"], "did you mean 'attention'?"),
     (["--ablate", "attention[+ -> ]"], "intervention"),
     (["--explain", "1 2", "--prove"], "one at a time"),
     (["--explain", "1 2", "--name", "W_q", "--pdb"], "--name W_q: no such array"),
-    (["--causal", "--figure", "3"], "--causal does not go with --figure"),
+    (["--causal", "--figure", "3"], "--figure does not go with causal, only with train, video"),
     (["--prove", "--prove-limit", "0"], "--prove-limit 0: must be above 0"),
 ])
 def test_mistakes_are_told_before_anything_is_written(tmp_path, arguments, message):

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
-from conftest import TINY, run_cli, train_run
+from conftest import TINY, run_cli, run_name, train_run
 
-from scratchformer.engine.model import backward, backward_pass, forward
+from scratchformer.engine.model import backward, forward
+from scratchformer.engine.passes import backward_pass
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import load_config
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import Judge, count_wrong
-from scratchformer.run.train import compile_backward, learning_rates, prepare, train
+from scratchformer.run.train import learning_rates, prepare, train
 from scratchformer.system.errors import Diverged
 
 
@@ -29,7 +31,7 @@ def test_plain_python_trains_to_the_same_bits(tiny_run, tmp_path):
     settings = [part for override in TINY for part in ("--set", override)]
     done = run_cli("plus_last_even", *settings, "--figure", "2", "--debug", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "plus_last_even" / "checkpoints"
+    folder = tmp_path / run_name(*TINY) / "checkpoints"
     plain = {path.name: path.read_bytes() for path in sorted(folder.glob("step_*.npy"))}
     assert plain == snapshots(tiny_run)
 
@@ -117,7 +119,7 @@ def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
     from scratchformer.run.run import Run
 
     run = Run(tmp_path / "run", load_config("plus_last_even_robust", [f"training.seed={seed}"]))
-    run.files.start()
+    run.files.start(run.data)
     for _ in train(run.config, *run.prepared, run.files.save):
         pass
     wrong, constrained, _ = run.at(run.steps[-1]).count_wrong()
@@ -126,7 +128,7 @@ def test_robust_recipe_learns_on_every_seed(tmp_path, seed):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_what_the_child_compiles_is_what_training_calls(tiny_run, dtype):
-    compile_backward(dtype)
+    compile_engine(dtype)
     signatures = len(backward_pass.signatures)
     theta = tiny_run.at(20).params
     params = type(theta)(*(array.astype(dtype) for array in theta))

@@ -28,7 +28,7 @@ def build():
 def values(build, tmp_path_factory):
     """The numbers of the run, trained here."""
     run = Run(tmp_path_factory.mktemp("walk") / build.CONFIG, load_config(build.CONFIG))
-    job.train(run)
+    job.train_run(run)
     return build.numbers(run.last)
 
 

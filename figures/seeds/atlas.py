@@ -7,9 +7,7 @@ from scratchformer.analysis.families import families_of
 from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.style import (
-    INK, MARKERS, PALE, SHADES, WRONG, panel, title, token_colors,
-)
+from scratchformer.figures.style import INK, MARKERS, PALE, SHADES, WRONG, panel, title, token_colors
 from scratchformer.figures.words import counted
 
 WIDTH, BIG, SMALL = 10.0, 2.2, 0.8      # of the figure, of the panel of a group and of a seed, in inches

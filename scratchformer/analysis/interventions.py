@@ -13,7 +13,7 @@ As text, an intervention is `NAME[WHERE]=VALUE`, where [WHERE] and =VALUE may be
 
 Of several, routes act first, then what overwrites their ends; of two on one name the later holds. Nothing
 is made up for elsewhere: a row of attention with a zero put in no longer sums to 1. A token called like a
-family or * is meant as the token. What follows an edit is computed from it by the engine's source (plain.py).
+family or * is meant as the token. The engine's own functions compute what follows an edit (steps.py).
 """
 
 import re
@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.lm_head import TINY, lm_head_forward
+from scratchformer.engine.lm_head import TINY
 from scratchformer.engine.model import empty_cache
 from scratchformer.engine.names import ACTIVATION_NAMES, TABLE
-from scratchformer.engine.plain import forward_with
+from scratchformer.engine.steps import run_forward
 from scratchformer.run.data import parse_tokens
 from scratchformer.run.judge import count_wrong
 from scratchformer.run.rules import is_even, is_number, is_odd
@@ -61,6 +61,9 @@ class Ablation(NamedTuple):
     wrong_after: int
     changed: int                        # at how many constrained positions the likeliest token is another
     log_prob: float                     # mean change of log P(a token that is allowed), in nats
+
+    def __repr__(self):
+        return ablation_report(self)
 
 
 def parse_intervention(text, model):
@@ -145,16 +148,16 @@ def forward_edited(params, tokens, edits, use_residual=True):
             elif target in ROUTES and ROUTES[target][0] == name:
                 np.copyto(array, done[ROUTES[target][1]] + values, where=where)
 
-    return forward_with(edit, params, tokens, np.full_like(tokens, -1), use_residual)
+    cache = empty_cache(params, tokens, np.full_like(tokens, -1), use_residual)
+    run_forward(params, cache, edit)
+    return cache
 
 
 def lens(params, stream):
     """What the LM head reads off any vectors: (B, T, C) -> logits, probs: (B, T, V)."""
     cache = empty_cache(params, np.zeros(stream.shape[:2], np.int64), np.full(stream.shape[:2], -1), True)
-    lm_head_forward(
-        np.ascontiguousarray(stream), cache.targets, params.W_unembed, params.b_unembed,
-        cache.logits, cache.probs, cache.loss,
-    )
+    cache.resid_post[:] = stream
+    run_forward(params, cache, after="resid_post")
     return cache.logits, cache.probs
 
 
@@ -231,7 +234,7 @@ def answer_log_probs(probs, allowed):
     return np.log(np.maximum(right, TINY))
 
 
-def report(result):
+def ablation_report(result):
     """An Ablation as text for a terminal."""
     lines = [f"{result.name} at step {result.step:,} on {result.windows:,} held-out windows, with"]
     for one, (count, total) in zip(result.interventions, result.touched, strict=True):

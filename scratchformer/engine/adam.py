@@ -8,16 +8,27 @@ the gradient: Loshchilov & Hutter 2019, algorithm 2.
 """
 
 from math import sqrt
+from typing import NamedTuple
 
 from scratchformer.engine.jit import jit
 
 
+class AdamSettings(NamedTuple):
+    """What stays the same from step to step."""
+
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float
+
+
 @jit
-def adam_update(theta, gradient, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+def adam_update(theta, gradient, m, v, step, learning_rate, settings):
     """Update number `step` (from 1) of parameters and moments, in place.
 
-    theta, gradient, m, v: (P,)
+    theta, gradient, m, v: (P,); settings: AdamSettings
     """
+    beta1, beta2, epsilon, weight_decay = settings
     correction1 = 1 - beta1 ** float(step)      # of a float, so that compiled and plain round alike
     correction2 = 1 - beta2 ** float(step)
     for i in range(len(theta)):

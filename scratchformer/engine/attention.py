@@ -1,11 +1,5 @@
 """Causal self-attention: every position reads from itself and the positions before it.
 
-    q = e W_q    k = e W_k    v = e W_v                       for each head
-    scores = q kᵀ / √D
-    attention = softmax(scores, columns s <= t)
-    mixed = attention v
-    attn_out = Σ_heads mixed W_o                              (attn_out = mixed without W_o)
-
 Vaswani et al. 2017, sections 3.2.1 and 3.2.2.
 """
 
@@ -14,87 +8,7 @@ from math import sqrt
 import numpy as np
 
 from scratchformer.engine.jit import jit
-from scratchformer.engine.linear import softmax_backward, softmax_forward
-
-
-@jit
-def attention_forward(embed, W_q, W_k, W_v, W_o, q, k, v, scores, attention, mixed, attn_out):
-    """attn_out[b] = Σ_h softmax(q kᵀ / √D) v W_o[h], with q, k, v = embed[b] times W_q, W_k, W_v.
-
-    embed: (B, T, C); W_q, W_k, W_v: (C, H, D); W_o: (H, D, C), or empty if H = 1 and D = C
-    -> q, k, v: (B, H, T, D); scores, attention: (B, H, T, T); mixed: (B, H, T, D);
-       attn_out: (B, T, C)
-    """
-    B, H, T, D = q.shape
-    scale = 1 / sqrt(D)
-
-    # 1. q = e W_q, k = e W_k, v = e W_v
-    project_forward(embed, W_q, q)                              # (B, T, C) -> (B, H, T, D)
-    project_forward(embed, W_k, k)
-    project_forward(embed, W_v, v)
-
-    # 2. scores = q kᵀ / √D
-    for b in range(B):
-        for h in range(H):
-            np.dot(q[b, h], k[b, h].T, out=scores[b, h])        # (T, D) @ (D, T)
-            for t in range(T):
-                for s in range(T):
-                    scores[b, h, t, s] *= scale
-
-    # 3. attention = softmax(scores), the future masked out
-    softmax_forward(scores.reshape(B * H, T, T), True, attention.reshape(B * H, T, T))
-
-    # 4. mixed = attention v
-    for b in range(B):
-        for h in range(H):
-            np.dot(attention[b, h], v[b, h], out=mixed[b, h])   # (T, T) @ (T, D)
-
-    # 5. attn_out = Σ_heads mixed W_o
-    output_forward(mixed, W_o, attn_out)                        # (B, H, T, D) -> (B, T, C)
-
-
-@jit
-def attention_backward(
-    dattn_out, embed, W_q, W_k, W_v, W_o, q, k, v, attention, mixed,
-    dembed, dW_q, dW_k, dW_v, dW_o, dq, dk, dv, dscores, dattention, dmixed,
-):
-    """The forward's passes undone in reverse; each comment quotes the line differentiated.
-
-    dattn_out: (B, T, C) -> adds to dembed: (B, T, C), by the routes through q, k and v;
-    dW_q, dW_k, dW_v: (C, H, D); dW_o: (H, D, C) or empty; dq, dk, dv, dmixed: (B, H, T, D);
-    dscores, dattention: (B, H, T, T)
-    """
-    B, H, T, D = q.shape
-    scale = 1 / sqrt(D)
-
-    # 5. attn_out = Σ_heads mixed W_o
-    output_backward(dattn_out, mixed, W_o, dmixed, dW_o)        # (B, T, C) -> (B, H, T, D)
-
-    # 4. mixed = attention v
-    for b in range(B):
-        for h in range(H):
-            np.dot(dmixed[b, h], v[b, h].T, out=dattention[b, h])       # (T, D) @ (D, T)
-            np.dot(attention[b, h].T, dmixed[b, h], out=dv[b, h])       # (T, T) @ (T, D)
-
-    # 3. attention = softmax(scores), the future masked out
-    softmax_backward(
-        dattention.reshape(B * H, T, T), attention.reshape(B * H, T, T), dscores.reshape(B * H, T, T)
-    )
-
-    # 2. scores = q kᵀ / √D
-    for b in range(B):
-        for h in range(H):
-            np.dot(dscores[b, h], k[b, h], out=dq[b, h])        # (T, T) @ (T, D)
-            np.dot(dscores[b, h].T, q[b, h], out=dk[b, h])      # (T, T) @ (T, D)
-            for t in range(T):
-                for d in range(D):
-                    dq[b, h, t, d] *= scale
-                    dk[b, h, t, d] *= scale
-
-    # 1. q = e W_q, k = e W_k, v = e W_v: e fans out three ways, so its gradient is a sum of three
-    project_backward(dq, embed, W_q, dembed, dW_q)              # through what was looked for
-    project_backward(dk, embed, W_k, dembed, dW_k)              # through what was offered
-    project_backward(dv, embed, W_v, dembed, dW_v)              # through what was passed on
+from scratchformer.engine.linear import softmax_forward
 
 
 @jit
@@ -124,15 +38,90 @@ def project_backward(dq, embed, W, dembed, dW):
 
 
 @jit
-def output_forward(mixed, W_o, attn_out):
-    """attn_out[b] = Σ_h mixed[b,h] W_o[h], or mixed as it is if W_o is empty.
+def scores_forward(q, k, scores):
+    """scores[b,h,t,s] = Σ_d q[b,h,t,d] k[b,h,s,d] / √D. q, k: (B, H, T, D) -> scores: (B, H, T, T)"""
+    B, H, T, D = q.shape
+    scale = 1 / sqrt(D)
+    for b in range(B):
+        for h in range(H):
+            np.dot(q[b, h], k[b, h].T, out=scores[b, h])        # (T, D) @ (D, T)
+            for t in range(T):
+                for s in range(T):
+                    scores[b, h, t, s] *= scale
+
+
+@jit
+def scores_backward(dscores, q, k, dq, dk):
+    """dq = dscores k / √D, dk = dscoresᵀ q / √D. dscores: (B, H, T, T); q, k -> dq, dk: (B, H, T, D)"""
+    B, H, T, D = q.shape
+    scale = 1 / sqrt(D)
+    for b in range(B):
+        for h in range(H):
+            np.dot(dscores[b, h], k[b, h], out=dq[b, h])        # (T, T) @ (T, D)
+            np.dot(dscores[b, h].T, q[b, h], out=dk[b, h])      # (T, T) @ (T, D)
+            for t in range(T):
+                for d in range(D):
+                    dq[b, h, t, d] *= scale
+                    dk[b, h, t, d] *= scale
+
+
+@jit
+def attention_forward(scores, attention):
+    """Each row's softmax over the keys s <= t: here the future is masked out. Both (B, H, T, T)."""
+    B, H, T, _ = scores.shape
+    causal = True
+    softmax_forward(scores.reshape(B * H, T, T), causal, attention.reshape(B * H, T, T))
+
+
+@jit
+def attention_backward(dattention, attention, dscores):
+    """dscores[t,s] = attention[t,s] (dattention[t,s] - Σ_s' dattention[t,s'] attention[t,s']).
+
+    That is (diag(p) - p pᵀ) dp, row by row. Where the mask put 0 the gradient is 0. All (B, H, T, T).
+    """
+    B, H, T, _ = attention.shape
+    for b in range(B):
+        for h in range(H):
+            for t in range(T):
+                mean = 0.0
+                for s in range(T):
+                    mean += dattention[b, h, t, s] * attention[b, h, t, s]
+                for s in range(T):
+                    dscores[b, h, t, s] = attention[b, h, t, s] * (dattention[b, h, t, s] - mean)
+
+
+@jit
+def mixed_forward(attention, v, mixed):
+    """mixed[b,h,t] = Σ_s attention[b,h,t,s] v[b,h,s]. (B, H, T, T), (B, H, T, D) -> (B, H, T, D)"""
+    B, H, _, _ = v.shape
+    for b in range(B):
+        for h in range(H):
+            np.dot(attention[b, h], v[b, h], out=mixed[b, h])   # (T, T) @ (T, D)
+
+
+@jit
+def mixed_backward(dmixed, attention, v, dattention, dv):
+    """dattention = dmixed vᵀ, dv = attentionᵀ dmixed.
+
+    dmixed, v: (B, H, T, D); attention: (B, H, T, T) -> dattention: (B, H, T, T); dv: (B, H, T, D)
+    """
+    B, H, _, _ = v.shape
+    for b in range(B):
+        for h in range(H):
+            np.dot(dmixed[b, h], v[b, h].T, out=dattention[b, h])       # (T, D) @ (D, T)
+            np.dot(attention[b, h].T, dmixed[b, h], out=dv[b, h])       # (T, T) @ (T, D)
+
+
+@jit
+def attn_out_forward(mixed, W_o, attn_out):
+    """attn_out[b] = Σ_h mixed[b,h] W_o[h], or mixed as it is where there is no W_o.
 
     mixed: (B, H, T, D); W_o: (H, D, C) -> attn_out: (B, T, C)
     """
     B, H, T, D = mixed.shape
     C = attn_out.shape[2]
     rows = join_heads(mixed)                                    # (B*T, H*D)
-    if W_o.size > 0:
+    if has_W_o(C, H, D):
         rows = np.dot(rows, W_o.reshape(H * D, C))              # (B*T, H*D) @ (H*D, C)
     for b in range(B):
         for t in range(T):
@@ -141,7 +130,7 @@ def output_forward(mixed, W_o, attn_out):
 
 
 @jit
-def output_backward(dattn_out, mixed, W_o, dmixed, dW_o):
+def attn_out_backward(dattn_out, mixed, W_o, dmixed, dW_o):
     """dmixed[b,h] = dattn_out[b] W_o[h]ᵀ, dW_o[h] = Σ_b mixed[b,h]ᵀ dattn_out[b].
 
     dattn_out: (B, T, C); mixed: (B, H, T, D); W_o: (H, D, C) -> dmixed: (B, H, T, D); dW_o: (H, D, C)
@@ -149,10 +138,16 @@ def output_backward(dattn_out, mixed, W_o, dmixed, dW_o):
     B, H, T, D = mixed.shape
     C = dattn_out.shape[2]
     rows = dattn_out.reshape(B * T, C)
-    if W_o.size > 0:
+    if has_W_o(C, H, D):
         np.dot(join_heads(mixed).T, rows, out=dW_o.reshape(H * D, C))   # (H*D, B*T) @ (B*T, C)
         rows = np.dot(rows, W_o.reshape(H * D, C).T)            # (B*T, C) @ (C, H*D)
     split_heads(rows, dmixed)
+
+
+@jit
+def has_W_o(C, H, D):
+    """Whether a model has an output projection: with one head as wide as the stream it has none."""
+    return H > 1 or D != C
 
 
 @jit

@@ -1,43 +1,45 @@
 """How the maths is compiled: one decorator for every function of the engine.
 
 Numba compiles each decorated function on its first call and keeps the machine code on disk.
-With `NUMBA_DISABLE_JIT=1` (what `run.py --debug` sets) the decorator returns the function
-unchanged, and the same lines run as plain Python, to the same bits.
+With `NUMBA_DISABLE_JIT=1` (what `--debug` sets) the decorator returns the function unchanged, and the same
+lines run as plain Python, to the same bits.
 
 Numba notices an edit of a function's own file only, not of the files it calls, so an edited
 `attention.py` would leave an old `train_steps` in the cache. The cache therefore lies in a
-folder named after a hash of the whole package: any edit starts a fresh one.
+folder named after a hash of the engine: any edit of it starts a fresh one.
+
+Numba's settings are global. Ours hold only while a function of ours is decorated or compiled; what else a
+notebook compiles keeps its own.
 """
 
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
-# At level 2 a cold start compiles in half the time of level 3; a training step takes 10% longer.
-os.environ.setdefault("NUMBA_OPT", "2")
+import numba
 
-import numba  # noqa: E402
+from scratchformer.engine.cache_files import seal_cache
 
-PACKAGE = Path(__file__).parent
+ENGINE = Path(__file__).parent
+NAME = "scratchformer-"                 # of the folders of machine code, before the hash
 
 
 def cache_folder():
-    """The folder of compiled code for the sources as they are now (created when missing).
+    """The folder of compiled code for the engine as it is now, made if need be; None if none can be.
 
-    Beside the package where that can be written, else in the user's temporary folder.
+    In NUMBA_CACHE_DIR if that is set, else beside the engine, else in the user's temporary folder.
     """
     sources = hashlib.sha256()
-    for path in sorted(PACKAGE.glob("*.py")):
+    for path in sorted(ENGINE.glob("*.py")):
         sources.update(path.read_bytes())
-    name = f"numba-{sources.hexdigest()[:16]}"
     for parent in cache_places():
-        folder = parent / name
+        folder = parent / f"{NAME}{sources.hexdigest()[:16]}"
         if can_write(folder):
-            for stale in parent.glob("numba-*"):
+            for stale in parent.glob(f"{NAME}{'[0-9a-f]' * 16}"):
                 if stale != folder:
                     shutil.rmtree(stale, ignore_errors=True)
             return folder
@@ -45,8 +47,12 @@ def cache_folder():
 
 
 def cache_places():
-    """Where the folder may lie: beside the package, or in a temporary folder that nobody else can write."""
-    yield PACKAGE / "__pycache__"
+    """Where the folder may lie; a temporary folder only if nobody else can write to it."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        yield Path(given)
+        return
+    yield ENGINE / "__pycache__"
     user = getattr(os, "getuid", int)()
     try:
         folder = Path(tempfile.gettempdir()) / f"scratchformer-{user}"
@@ -58,7 +64,7 @@ def cache_places():
 
 
 def can_write(folder):
-    """Whether files can be made in a folder, which is made when missing."""
+    """Whether files can be made in a folder, which is made if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -67,32 +73,44 @@ def can_write(folder):
         return False
 
 
-CACHED = not numba.config.DISABLE_JIT
-if CACHED:
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(given) if given else cache_folder()
-    CACHED = folder is not None and can_write(folder)
-    if CACHED:
-        numba.config.CACHE_DIR = str(folder)
-    else:
-        print("scratchformer: no folder for compiled code can be written"
-              f"{' (see NUMBA_CACHE_DIR)' if given else ''}: every start compiles anew", file=sys.stderr)
+FOLDER = None if numba.config.DISABLE_JIT else cache_folder()
+if FOLDER is None and not numba.config.DISABLE_JIT:
+    hint = " (see NUMBA_CACHE_DIR)" if os.environ.get("NUMBA_CACHE_DIR") else ""
+    print(f"scratchformer: no folder for compiled code can be written{hint}: every start compiles anew",
+          file=sys.stderr)
 
-jit = numba.njit(cache=CACHED, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
+# At level 2 a cold start compiles in half the time of level 3; a training step takes 10% longer.
+SETTINGS = {"CACHE_DIR": str(FOLDER or "")}
+if "NUMBA_OPT" not in os.environ:
+    SETTINGS["OPT"] = type(numba.config.OPT)(2)
 
 
-def compile_in_child(function_name, statement):
-    """Let a second process compile a function while this one compiles another.
+@contextmanager
+def our_settings():
+    """Numba's global settings as the engine wants them, and back."""
+    before = {name: getattr(numba.config, name) for name in SETTINGS}
+    vars(numba.config).update(SETTINGS)
+    try:
+        yield
+    finally:
+        vars(numba.config).update(before)
 
-    The child runs the statement, which is to call the function; the machine code comes back by way
-    of the cache on disk. Returns a function that waits for the child. Where the function is cached
-    already or nothing is, no child is started; should the child fail, this process compiles it all.
-    """
-    folder = numba.config.CACHE_DIR
-    if not CACHED or any(Path(folder).rglob(f"*.{function_name}-*.nbi")):
-        return lambda: None
-    child = subprocess.Popen(
-        [sys.executable, "-c", statement], env=os.environ | {"PYTHONPATH": str(PACKAGE.parent.parent)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    return child.wait
+
+def jit(function):
+    """The function, compiled at its first call for each combination of argument types."""
+    if numba.config.DISABLE_JIT:
+        return function
+    with our_settings():                # where its machine code lies is settled here
+        dispatcher = numba.njit(
+            cache=FOLDER is not None, error_model="numpy", nogil=True, no_cfunc_wrapper=True
+        )(function)
+        if FOLDER is not None:
+            seal_cache(dispatcher)
+    compile_with_theirs = dispatcher.compile
+
+    def compile(signature):
+        with our_settings():
+            return compile_with_theirs(signature)
+
+    dispatcher.compile = compile
+    return dispatcher

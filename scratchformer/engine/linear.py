@@ -1,4 +1,4 @@
-"""A linear map of rows, and softmax of rows: what attention, feed-forward layer and LM head share."""
+"""What several quantities share: a linear map of rows, the softmax of rows, the residual connection."""
 
 from math import exp
 
@@ -64,16 +64,23 @@ def softmax_forward(x, causal, p):
 
 
 @jit
-def softmax_backward(dp, p, dx):
-    """dx[n,i,j] = p[n,i,j] (dp[n,i,j] - Σ_j' dp[n,i,j'] p[n,i,j']): (diag(p) - p pᵀ) dp, row by row.
+def residual_forward(stream, branch, use_residual, out):
+    """out = stream + branch, or out = branch without residual connections. All (B, T, C)."""
+    B, T, C = out.shape
+    for b in range(B):
+        for t in range(T):
+            for c in range(C):
+                out[b, t, c] = branch[b, t, c]
+                if use_residual:
+                    out[b, t, c] += stream[b, t, c]
 
-    dp, p: (N, I, J) -> dx: (N, I, J). Where the mask put p = 0 the gradient is 0.
-    """
-    N, I, J = p.shape
-    for n in range(N):
-        for i in range(I):
-            mean = 0.0
-            for j in range(J):
-                mean += dp[n, i, j] * p[n, i, j]
-            for j in range(J):
-                dx[n, i, j] = p[n, i, j] * (dp[n, i, j] - mean)
+
+@jit
+def residual_backward(dout, use_residual, dstream, dbranch):
+    """dbranch = dout; dstream = dout, or 0 without residual connections. All (B, T, C)."""
+    B, T, C = dout.shape
+    for b in range(B):
+        for t in range(T):
+            for c in range(C):
+                dbranch[b, t, c] = dout[b, t, c]
+                dstream[b, t, c] = dout[b, t, c] if use_residual else 0

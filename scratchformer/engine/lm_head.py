@@ -1,28 +1,45 @@
-"""LM head: a score for each next token, softmax, and the cross-entropy loss.
-
-    logits = z W_unembed + b_unembed    probs = softmax(logits)    loss = mean of -log probs[target]
-"""
+"""LM head: a score for each next token (`linear_forward`), softmax, and the cross-entropy loss."""
 
 from math import log, nan
 
 from scratchformer.engine.jit import jit
-from scratchformer.engine.linear import linear_backward, linear_forward, softmax_forward
+from scratchformer.engine.linear import softmax_forward
 
 TINY = 2.0**-1022               # log p is taken of at least this, so that p = 0 does not end training
 
 
 @jit
-def lm_head_forward(resid_post, targets, W_unembed, b_unembed, logits, probs, loss):
-    """probs = softmax(resid_post W_unembed + b_unembed); loss = mean of -log probs[target].
+def probs_forward(logits, probs):
+    """Each row's softmax over all tokens. Both (B, T, V)."""
+    causal = False
+    softmax_forward(logits, causal, probs)
 
-    The mean runs over the positions that have a target (>= 0); without any, the loss is nan.
 
-    resid_post: (B, T, C); targets: (B, T) ids; W_unembed: (C, V); b_unembed: (V,)
-    -> logits, probs: (B, T, V); loss: (), in nats
+@jit
+def probs_backward(probs, targets, dlogits):
+    """dlogits = (probs - onehot(target)) / count: softmax and -log together.
+
+    A position without a target (-1) is not in the loss: 0. probs: (B, T, V); targets: (B, T)
+    -> dlogits: (B, T, V)
     """
-    B, T, V = logits.shape
-    linear_forward(resid_post, W_unembed, b_unembed, logits)    # (B, T, C) -> (B, T, V)
-    softmax_forward(logits, False, probs)
+    B, T, V = probs.shape
+    count = count_targets(targets)
+    for b in range(B):
+        for t in range(T):
+            y = targets[b, t]
+            for j in range(V):
+                dlogits[b, t, j] = probs[b, t, j] / count if y >= 0 else 0
+            if y >= 0:
+                dlogits[b, t, y] -= 1 / count
+
+
+@jit
+def loss_forward(probs, targets, loss):
+    """The mean runs over the positions that have a target (>= 0); without any, the loss is nan.
+
+    probs: (B, T, V); targets: (B, T) ids -> loss: (), in nats
+    """
+    B, T, V = probs.shape
     total = 0.0
     for b in range(B):
         for t in range(T):
@@ -34,30 +51,17 @@ def lm_head_forward(resid_post, targets, W_unembed, b_unembed, logits, probs, lo
 
 
 @jit
-def lm_head_backward(
-    resid_post, targets, W_unembed, probs, dresid_post, dW_unembed, db_unembed, dlogits, dprobs
-):
-    """Softmax and -log together: dlogits = (probs - onehot(target)) / count.
-
-    dprobs[target] = -1 / (count probs[target]), and 0 elsewhere
-    -> dresid_post: (B, T, C); dW_unembed: (C, V); db_unembed: (V,); dlogits, dprobs: (B, T, V)
-    """
+def loss_backward(probs, targets, dprobs):
+    """dprobs[target] = -1 / (count probs[target]), and 0 elsewhere. (B, T, V), (B, T) -> (B, T, V)"""
     B, T, V = probs.shape
-
-    # loss = mean of -log softmax(logits)[target]
     count = count_targets(targets)
     for b in range(B):
         for t in range(T):
             y = targets[b, t]
             for j in range(V):
                 dprobs[b, t, j] = 0
-                dlogits[b, t, j] = probs[b, t, j] / count if y >= 0 else 0
             if y >= 0:
                 dprobs[b, t, y] = -1 / (count * max(probs[b, t, y], TINY))
-                dlogits[b, t, y] -= 1 / count
-
-    # logits = z W_unembed + b_unembed
-    linear_backward(dlogits, resid_post, W_unembed, dresid_post, dW_unembed, db_unembed)
 
 
 @jit

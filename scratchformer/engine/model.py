@@ -1,22 +1,19 @@
-"""The model: one forward pass and one backward pass, straight through.
+"""The model as two functions: `forward` keeps every intermediate, `backward` every gradient.
 
     tokens -> embedding -> attention (+ residual) -> feed-forward (+ residual) -> LM head -> loss
 
-Every function fills the arrays it is given last; `forward` and `backward` allocate them. So a
-training step allocates nothing but its matrix products, and a cold start compiles five times faster
-than with functions that return new arrays.
+They allocate the arrays; the passes (passes.py) fill them. So a training step allocates nothing but its
+matrix products, and a cold start compiles five times faster than with functions that return new arrays.
 """
 
 from math import prod
 
 import numpy as np
 
-from scratchformer.engine.attention import attention_backward, attention_forward
-from scratchformer.engine.embedding import embedding_backward, embedding_forward
-from scratchformer.engine.feed_forward import feed_forward_backward, feed_forward_forward
-from scratchformer.engine.jit import jit
-from scratchformer.engine.lm_head import lm_head_backward, lm_head_forward
+from scratchformer.engine.attention import has_W_o
 from scratchformer.engine.names import ACTIVATIONS, PARAMETERS, Cache, Params
+from scratchformer.engine.passes import backward_pass, forward_pass
+from scratchformer.engine.steps import run_forward
 
 
 def forward(params, tokens, targets=None, use_residual=True):
@@ -46,7 +43,11 @@ def backward(params, cache):
     """Gradients of the loss by every parameter and every intermediate, under the same names.
 
     cache: what `forward` returned for targets -> (Params of gradients, Cache of gradients)
+
+    Raises ValueError for a cache without targets: it has no loss.
     """
+    if not (cache.targets >= 0).any():
+        raise ValueError("this cache has no targets, so no loss to differentiate: give forward(...) targets")
     dparams = Params(*(np.empty_like(array) for array in params))
     dcache = empty_cache(params, cache.tokens, cache.targets, cache.use_residual)
     backward_pass(params, cache, dparams, dcache)
@@ -58,90 +59,11 @@ def landscape(params, points, use_residual=True):
 
     The rest of the forward pass from there: feed-forward layer, residual connection, LM head.
     """
-    tokens = np.zeros((1, len(points)), np.int64)
+    tokens = np.zeros((len(points), 1), np.int64)               # a window of one position for each point
     cache = empty_cache(params, tokens, tokens, use_residual)
-    cache.resid_mid[0] = points
-    forward_from_resid_mid(params, cache)
-    return cache.probs[0]
-
-
-@jit
-def forward_pass(params, cache):
-    """Fill every activation of the cache from its inputs."""
-    embedding_forward(
-        cache.tokens, params.W_token, params.W_pos, cache.token_embed, cache.pos_embed, cache.embed
-    )
-    attention_forward(
-        cache.embed, params.W_q, params.W_k, params.W_v, params.W_o,
-        cache.q, cache.k, cache.v, cache.scores, cache.attention, cache.mixed, cache.attn_out,
-    )
-    residual_forward(cache.embed, cache.attn_out, cache.use_residual, cache.resid_mid)
-    forward_from_resid_mid(params, cache)
-
-
-@jit
-def forward_from_resid_mid(params, cache):
-    """The second half of the forward pass, from `resid_mid` on."""
-    feed_forward_forward(
-        cache.resid_mid, params.W_in, params.b_in, params.W_out, params.b_out,
-        cache.ffn_pre, cache.ffn_hidden, cache.ffn_out,
-    )
-    residual_forward(cache.resid_mid, cache.ffn_out, cache.use_residual, cache.resid_post)
-    lm_head_forward(
-        cache.resid_post, cache.targets, params.W_unembed, params.b_unembed,
-        cache.logits, cache.probs, cache.loss,
-    )
-
-
-@jit
-def backward_pass(params, cache, dparams, dcache):
-    """Fill every gradient: the forward pass undone in reverse, layer by layer."""
-    dcache.loss[()] = 1
-    lm_head_backward(
-        cache.resid_post, cache.targets, params.W_unembed, cache.probs,
-        dcache.resid_post, dparams.W_unembed, dparams.b_unembed, dcache.logits, dcache.probs,
-    )
-    # resid_post = resid_mid + ffn_out: the route around the FFN, then the route through it is added
-    residual_backward(dcache.resid_post, cache.use_residual, dcache.resid_mid, dcache.ffn_out)
-    feed_forward_backward(
-        dcache.ffn_out, cache.resid_mid, params.W_in, params.W_out, cache.ffn_pre, cache.ffn_hidden,
-        dcache.resid_mid, dparams.W_in, dparams.b_in, dparams.W_out, dparams.b_out,
-        dcache.ffn_pre, dcache.ffn_hidden,
-    )
-    # resid_mid = embed + attn_out: the route around attention, then the three through it are added
-    residual_backward(dcache.resid_mid, cache.use_residual, dcache.embed, dcache.attn_out)
-    attention_backward(
-        dcache.attn_out, cache.embed, params.W_q, params.W_k, params.W_v, params.W_o,
-        cache.q, cache.k, cache.v, cache.attention, cache.mixed,
-        dcache.embed, dparams.W_q, dparams.W_k, dparams.W_v, dparams.W_o,
-        dcache.q, dcache.k, dcache.v, dcache.scores, dcache.attention, dcache.mixed,
-    )
-    embedding_backward(
-        dcache.embed, cache.tokens, dcache.token_embed, dcache.pos_embed, dparams.W_token, dparams.W_pos
-    )
-
-
-@jit
-def residual_forward(stream, branch, use_residual, out):
-    """out = stream + branch, or out = branch without residual connections. All (B, T, C)."""
-    B, T, C = out.shape
-    for b in range(B):
-        for t in range(T):
-            for c in range(C):
-                out[b, t, c] = branch[b, t, c]
-                if use_residual:
-                    out[b, t, c] += stream[b, t, c]
-
-
-@jit
-def residual_backward(dout, use_residual, dstream, dbranch):
-    """dbranch = dout; dstream = dout, or 0 without residual connections. All (B, T, C)."""
-    B, T, C = dout.shape
-    for b in range(B):
-        for t in range(T):
-            for c in range(C):
-                dbranch[b, t, c] = dout[b, t, c]
-                dstream[b, t, c] = dout[b, t, c] if use_residual else 0
+    cache.resid_mid[:, 0] = points
+    run_forward(params, cache, after="resid_mid")
+    return cache.probs[:, 0]
 
 
 def empty_cache(params, tokens, targets, use_residual):
@@ -158,13 +80,11 @@ def empty_cache(params, tokens, targets, use_residual):
 
 
 def parameter_shapes(model, vocab_size):
-    """Shape of each parameter by name, for a model config."""
-    sizes = {
-        "V": vocab_size, "T": model.block_size, "C": model.n_embd, "H": model.num_heads,
-        "D": model.head_size, "F": model.ffn_mult * model.n_embd,
-    }
+    """Shape of each parameter by name, for a ModelConfig."""
+    C, H, D = model.n_embd, model.num_heads, model.head_size
+    sizes = {"V": vocab_size, "T": model.block_size, "C": C, "H": H, "D": D, "F": model.ffn_mult * C}
     shapes = {entry.name: tuple(sizes[dim] for dim in entry.dims.split()) for entry in PARAMETERS}
-    if model.num_heads == 1 and model.head_size == model.n_embd:
+    if not has_W_o(C, H, D):
         shapes["W_o"] = (0, 0, 0)
     return shapes
 

@@ -1,12 +1,14 @@
 """THE table of names: every parameter and every activation, once, in forward order.
 
 `Params` and `Cache` are named tuples with these fields. A value and its gradient carry the same
-name in two containers of the same type. Figures, gradient checks and docs read this table.
+name in two containers of the same type. How each is made, and by which equation, the passes say
+(passes.py, read by steps.py); figures, gradient checks, `--explain`, quizzes and docs follow both.
 
 Dims: B batch, T time (position in the window), C embedding, H heads, D head size,
 F hidden units of the feed-forward layer, V vocabulary.
 """
 
+import html
 from collections import namedtuple
 
 import numpy as np
@@ -60,30 +62,44 @@ ACTIVATION_NAMES = tuple(entry.name for entry in ACTIVATIONS)
 TABLE = {entry.name: entry for entry in PARAMETERS + INPUTS + ACTIVATIONS}
 
 
-def describe(container):
-    """Text table of a `Params` or `Cache`: name, dims, live shape, range, meaning."""
-    lines = [f"{'name':<13}{'dims':<9}{'shape':<16}{'min':>10}{'max':>10}  meaning"]
+def table_rows(container):
+    """(name, dims, live shape, least, greatest, meaning) of each array of a `Params` or `Cache`, as texts."""
     for name, value in zip(container._fields, container, strict=True):
         array = np.asarray(value)
         shape = "scalar" if array.ndim == 0 else "x".join(map(str, array.shape))
         low, high = (f"{array.min():.4g}", f"{array.max():.4g}") if array.size else ("", "")
-        entry = TABLE[name]
-        lines.append(f"{name:<13}{entry.dims:<9}{shape:<16}{low:>10}{high:>10}  {entry.meaning}")
-    return "\n".join(lines)
+        yield name, TABLE[name].dims, shape, low, high, TABLE[name].meaning
 
 
-class Params(namedtuple("Params", PARAMETER_NAMES)):
-    """The learned arrays by name, or their gradients. `print(params)` shows them as a table."""
+class Named:
+    """What `Params` and `Cache` share: shown as a table, in a terminal, a debugger and a notebook."""
 
     __slots__ = ()
-    __str__ = describe
+
+    def __repr__(self):
+        lines = [f"{'name':<13}{'dims':<9}{'shape':<16}{'min':>10}{'max':>10}  meaning"]
+        for name, dims, shape, low, high, meaning in table_rows(self):
+            lines.append(f"{name:<13}{dims:<9}{shape:<16}{low:>10}{high:>10}  {meaning}")
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+    def _repr_html_(self):
+        rows = [("name", "dims", "shape", "min", "max", "meaning"), *table_rows(self)]
+        cells = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in rows)
+        return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
 
 
-class Cache(namedtuple("Cache", [entry.name for entry in INPUTS] + list(ACTIVATION_NAMES))):
+class Params(Named, namedtuple("Params", PARAMETER_NAMES)):
+    """The learned arrays by name, or their gradients."""
+
+    __slots__ = ()
+
+
+class Cache(Named, namedtuple("Cache", [entry.name for entry in INPUTS] + list(ACTIVATION_NAMES))):
     """Every intermediate of one forward pass by name, or its gradient.
 
-    The inputs come first; a cache of gradients carries the same inputs. `print(cache)` shows a table.
+    The inputs come first; a cache of gradients carries the same inputs.
     """
 
     __slots__ = ()
-    __str__ = describe

@@ -6,9 +6,11 @@ dotted key, value and what is allowed.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,59 +24,60 @@ from scratchformer.system.errors import ConfigError, nearest, shown
 CONFIGS = next(path for home in scratchformer.__path__ if (path := Path(home, "configs")).is_dir())
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 LONGEST = 1_000_000                         # bytes of a config file
+LONGEST_NAME = 60                           # of a variant
 
 
-def number(default, low, high=math.inf, *, above=False):
+def number_field(default, low, high=math.inf, *, above=False):
     """A field for a number in low..high (in ]low, high] with `above`)."""
     return field(default=default, metadata={"low": low, "high": high, "above": above})
 
 
-def choice(default, options, others=None):
+def choice_field(default, options, others=None):
     """A field for one of a few words, or another for which `others` is true."""
     return field(default=default, metadata={"options": tuple(options), "others": others})
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    n_embd: int = number(2, 1, 1024)                # C
-    block_size: int = number(8, 1, 1024)            # T
-    num_heads: int = number(1, 1, 64)               # H
-    head_size: int = number(2, 1, 1024)             # D
-    ffn_mult: int = number(16, 1, 64)               # F = ffn_mult * n_embd
+    n_embd: int = number_field(2, 1, 1024)                # C
+    block_size: int = number_field(8, 1, 1024)            # T
+    num_heads: int = number_field(1, 1, 64)               # H
+    head_size: int = number_field(2, 1, 1024)             # D
+    ffn_mult: int = number_field(16, 1, 64)               # F = ffn_mult * n_embd
     use_residual: bool = True
-    embedding_std: float = number(1.0, 0, 100, above=True)      # of the initial embeddings
+    embedding_std: float = number_field(1.0, 0, 100, above=True)      # of the initial embeddings
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    rule: str = choice("plus_last_even", RULES, is_reference)   # or the user's own: file.py:function
-    rule_digest: str = choice("", [""], str.isalnum)            # of that file, filled in on loading
-    numbers: int = number(11, 2, 1000)              # the numbers 0 .. numbers - 1
+    rule: str = choice_field("plus_last_even", RULES, is_reference)   # or the user's own: file.py:function
+    rule_digest: str = choice_field("", [""], str.isalnum)            # of that file, filled in on loading
+    numbers: int = number_field(11, 2, 1000)              # the numbers 0 .. numbers - 1
     operators: tuple = ("+",)
-    operator_probability: float = number(0.3, 0, 1)
-    num_sequences: int = number(2000, 2, 1_000_000)
-    min_length: int = number(20, 2, 10_000)
-    max_length: int = number(50, 2, 10_000)
-    held_out_fraction: float = number(0.1, 0, 0.9, above=True)
+    operator_probability: float = number_field(0.3, 0, 1)
+    num_sequences: int = number_field(2000, 2, 1_000_000)
+    min_length: int = number_field(20, 2, 10_000)
+    max_length: int = number_field(50, 2, 10_000)
+    held_out_fraction: float = number_field(0.1, 0, 0.9, above=True)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    steps: int = number(20_000, 1, 100_000_000)
-    batch_size: int = number(8, 1, 65_536)
-    learning_rate: float = number(0.001, 0, above=True)         # its peak, if it has a schedule
-    schedule: str = choice("constant", ["constant", "cosine"])  # cosine falls to 0 at the last step
-    warmup_steps: int = number(0, 0, 100_000_000)               # linear rise to the peak
-    weight_decay: float = number(0.01, 0, 10)
-    beta1: float = number(0.9, 0, 0.9999)
-    beta2: float = number(0.999, 0, 0.999999)
-    epsilon: float = number(1e-8, 0, 1, above=True)
-    checkpoint_every: int = number(100, 1, 100_000_000)
-    checkpoint_schedule: str = choice("linear", ["linear", "log"])   # log: also at 1, 2, 4, ..., 64
-    eval_every: int = number(200, 1, 100_000_000)
-    eval_windows: int = number(400, 1, 1_000_000)  # how many windows a loss is measured on
-    seed: int = number(0, 0, 2**63 - 1)
-    dtype: str = choice("float64", ["float64", "float32"])
+    steps: int = number_field(20_000, 1, 100_000_000)
+    batch_size: int = number_field(8, 1, 65_536)
+    learning_rate: float = number_field(0.001, 0, above=True)         # its peak, if it has a schedule
+    schedule: str = choice_field("constant", ["constant", "cosine"])  # cosine falls to 0 at the last step
+    warmup_steps: int = number_field(0, 0, 100_000_000)               # linear rise to the peak
+    weight_decay: float = number_field(0.01, 0, 10)
+    beta1: float = number_field(0.9, 0, 0.9999)
+    beta2: float = number_field(0.999, 0, 0.999999)
+    epsilon: float = number_field(1e-8, 0, 1, above=True)
+    checkpoint_every: int = number_field(100, 1, 100_000_000)
+    checkpoint_schedule: str = choice_field("linear", ["linear", "log"])   # log: also at 1, 2, 4, ..., 64
+    eval_every: int = number_field(200, 1, 100_000_000)
+    eval_windows: int = number_field(400, 1, 1_000_000)  # how many windows a loss is measured on
+    seed: int = number_field(0, 0, 2**63 - 1)
+    dtype: str = choice_field("float64", ["float64", "float32"])
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    variant: str = field(default="", compare=False)     # what the command line changed: a part of names
 
 
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
@@ -123,7 +127,21 @@ def load_config(name, overrides=()):
                 values |= {"rule": whole_path(value, "."), "rule_digest": ""}
                 tree.pop("description", None)   # it tells of the rule that is replaced
         where[section, entry] = "--set"
-    return build_config(Path(path).stem, tree, str(path), where, errors)
+    config = build_config(Path(path).stem, tree, str(path), where, errors)
+    if not where:
+        return config
+    return dataclasses.replace(config, variant=variant_name(config, load_config(name), where))
+
+
+def variant_name(config, plain, keys):
+    """In which of the keys a config differs from the plain one, as part of a folder's name: seed-3, or
+    n_embd-4_steps-500."""
+    values = {key: [getattr(getattr(one, section), key) for one in (config, plain)] for section, key in keys}
+    parts = [f"{key}-{value}" for key, (value, usual) in sorted(values.items()) if value != usual]
+    name = re.sub(r"[^\w.+-]+", "-", "_".join(parts)).strip("-.")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def read_tree(name, seen=()):

@@ -3,7 +3,6 @@
 import math
 import sys
 
-from scratchformer.run.memory import too_large
 from scratchformer.run.own_rule import is_reference
 from scratchformer.system.errors import close
 
@@ -15,7 +14,7 @@ def check_value(entry, value):
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
             return value, "must be a list of strings"
         if not all(map(is_operator, value)):
-            return value, "must be signs or words, up to 20 characters without blanks, and not numbers"
+            return value, "must be signs or words, up to 20 characters without spaces, and not numbers"
         if len(set(value)) < len(value):
             return value, "has a token twice"
         return tuple(value), None
@@ -37,7 +36,7 @@ def check_value(entry, value):
 
 
 def is_operator(text):
-    """Whether a text can stand among others, with blanks between, and be seen not to be a number."""
+    """Whether a text can stand among others, with spaces between, and be seen not to be a number."""
     return 1 <= len(text) <= 20 and text.isprintable() and " " not in text and not text.isdecimal()
 
 
@@ -56,5 +55,3 @@ def check_together(config):
         yield f"data.held_out_fraction = {data.held_out_fraction}: leaves no sequence on one side"
     if config.training.warmup_steps > config.training.steps:
         yield f"training.warmup_steps = {config.training.warmup_steps}: more than training.steps"
-    if problem := too_large(config):
-        yield problem

@@ -43,7 +43,7 @@ def make_data(config, rng):
 
 
 def parse_tokens(text, vocabulary, longest):
-    """The ids of tokens written with blanks between them: (T,) int64, 1 <= T <= longest.
+    """The ids of tokens written with spaces between them: (T,) int64, 1 <= T <= longest.
 
     vocabulary: tokens in id order. Raises ValueError, one line, for any other text.
     """
@@ -55,7 +55,7 @@ def parse_tokens(text, vocabulary, longest):
         raise ValueError(f"{unknown[0]!r} is not a token; the tokens are {' '.join(shown)}")
     if not 1 <= len(tokens) <= longest:
         raise ValueError(
-            f"{text!r} has {len(tokens)} tokens; allowed are 1 to {longest}, with blanks between, "
+            f"{text!r} has {len(tokens)} tokens; allowed are 1 to {longest}, with spaces between, "
             f"of {' '.join(shown)}"
         )
     return np.array([words.index(token) for token in tokens], np.int64)
@@ -64,7 +64,7 @@ def parse_tokens(text, vocabulary, longest):
 def generate_sequence(rule, vocabulary, length, operator_probability, rng):
     """One sequence that follows the rule: (length,) token ids.
 
-    Where the rule says nothing: an operator with `operator_probability`, else a number, each
+    Where the rule allows any token: an operator with `operator_probability`, else a number, each
     kind uniformly. Where it does: uniformly one of the tokens allowed.
     """
     numbers = [token for token in vocabulary if isinstance(token, int)]
@@ -112,7 +112,7 @@ def allowed_next(rule, vocabulary, windows):
 def judge_sequence(rule, vocabulary, sequence, context):
     """Whether each token follows the rule, given at most `context` tokens before it.
 
-    sequence: ids -> (L,) int8: 1 right, 0 wrong, -1 where the rule says nothing
+    sequence: ids -> (L,) int8: 1 right, 0 wrong, -1 where the rule allows any token
     """
     tokens = [vocabulary[i] for i in sequence]
     verdicts = np.full(len(tokens), -1, np.int8)

@@ -1,24 +1,43 @@
 """A run is its files. Everything a figure or a resume needs lies in one folder, written atomically.
 
     <out>/<config>/config.toml                      the resolved config
+    <out>/<config>/engine.txt, data.txt             digests of the maths and the data that trained it
+    <out>/<config>/history.csv                      losses and rule errors, a row an evaluation
     <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
     <out>/<config>/checkpoints/state.npz            what an exact resume needs
     <out>/<config>/plots/                           figures
 """
 
+import hashlib
 import io
 import json
 import re
+import shutil
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from scratchformer.engine.digest import engine_digest
 from scratchformer.engine.model import parameter_shapes, unflatten
 from scratchformer.run.config import to_toml
 from scratchformer.run.train import HISTORY_COLUMNS, State
 from scratchformer.system.errors import RunError
 from scratchformer.system.files import write_atomically
+
+
+def settings_of(toml):
+    """What a config file says, its description aside."""
+    return [line for line in toml.splitlines() if not line.startswith(b"description = ")]
+
+
+def data_digest(data):
+    """16 hex digits of all sequences that a run is trained and judged on."""
+    digest = hashlib.sha256()
+    for sequences in (data.train_sequences, data.held_out_sequences):
+        digest.update(str([len(sequence) for sequence in sequences]).encode())
+        digest.update(np.concatenate(sequences).astype(np.int64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 class RunFiles:
@@ -33,22 +52,56 @@ class RunFiles:
         self.checkpoints = self.folder / "checkpoints"
 
     def holds(self, config):
-        """Whether the folder holds a run of exactly this config (finished or not)."""
+        """Whether the folder holds a run of exactly this config (finished or not); its description may
+        be another."""
         path = self.folder / "config.toml"
-        return path.is_file() and path.read_bytes() == to_toml(config).encode()
+        return path.is_file() and settings_of(path.read_bytes()) == settings_of(to_toml(config).encode())
+
+    def is_empty(self):
+        """Whether the folder holds no run at all."""
+        return not (self.folder / "config.toml").is_file()
+
+    def is_finished(self):
+        """Whether the folder holds the last snapshot of a run of this config."""
+        return self.holds(self.config) and self.snapshot_path(self.config.training.steps).is_file()
+
+    def can_resume(self):
+        """Whether the folder holds a state of exactly this config to resume from."""
+        return self.holds(self.config) and (self.checkpoints / "state.npz").is_file()
 
     def forget(self):
         """Drop what was read from the folder: it is about to change."""
         for name in ("steps", "history"):
             self.__dict__.pop(name, None)
 
-    def start(self):
-        """Make the folder ready for a new run: an older run's snapshots go, then its config."""
+    def start(self, data):
+        """Make the folder ready for a new run on a Data: an older run's snapshots go, then its config; if its
+        settings were others, so does what was drawn and found of it."""
+        if not self.holds(self.config):
+            shutil.rmtree(self.folder / "plots", ignore_errors=True)
+            for path in self.folder.glob("*_step_*"):
+                path.unlink()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         for name in ("state.npz", "step_*.npy", ".*.tmp"):
             for path in self.checkpoints.glob(name):
                 path.unlink()
+        write_atomically(self.folder / "engine.txt", engine_digest().encode())
+        write_atomically(self.folder / "data.txt", data_digest(data).encode())
         write_atomically(self.folder / "config.toml", to_toml(self.config).encode())
+
+    def engine_changed(self):
+        """Whether the maths that trained the run is known, and another than the engine's now."""
+        path = self.folder / "engine.txt"
+        return path.is_file() and path.read_bytes() != engine_digest().encode()
+
+    def check_data(self, data):
+        """RunError if the data that are drawn now are known to be others than the run was trained on."""
+        path = self.folder / "data.txt"
+        if path.is_file() and path.read_bytes() != data_digest(data).encode():
+            raise RunError(
+                f"the data come out different from those that {self.folder} was trained on: does its rule "
+                "depend on more than the history (a file, the time, PYTHONHASHSEED)? --retrain trains again"
+            )
 
     def save(self, state):
         """Write the snapshot of a state, then the state itself."""
@@ -61,6 +114,12 @@ class RunFiles:
             rng=json.dumps(state.rng.bit_generator.state), history=np.array(state.history),
         )
         write_atomically(self.checkpoints / "state.npz", buffer.getvalue())
+
+    def write_history(self):
+        """Write the evaluations as a table for other tools."""
+        rows = [",".join(HISTORY_COLUMNS)]
+        rows += [",".join(map(repr, row)) for row in self.load_state().history]
+        write_atomically(self.folder / "history.csv", ("\n".join(rows) + "\n").encode())
 
     def load_state(self):
         """The State to resume from."""
@@ -114,8 +173,8 @@ class RunFiles:
         """The saved steps in one clause."""
         gaps = set(np.diff(self.steps).tolist())
         if len(self.steps) > 3 and len(gaps) == 1:
-            return f"saved are {self.steps[0]} to {self.steps[-1]}, every {gaps.pop()}"
-        return f"saved are {', '.join(map(str, self.steps))}"
+            return f"snapshots exist every {gaps.pop()} steps, {self.steps[0]} to {self.steps[-1]}"
+        return f"snapshots exist of the steps {', '.join(map(str, self.steps))}"
 
     @property
     def shapes(self):

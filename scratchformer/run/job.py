@@ -1,95 +1,108 @@
-"""What most commands begin and the main job ends with: a trained run, and what to say of it."""
+"""A trained run: found or trained, and its outcome in a few lines."""
 
 import copy
 import gc
 import sys
 import time
-from pathlib import Path
 
-from scratchformer.run import train as training
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import config_names
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
-from scratchformer.run.run import Run
-from scratchformer.run.train import is_checkpoint
-from scratchformer.system.errors import RunError
-from scratchformer.system.files import locked, remove_leftovers
+from scratchformer.run.place import claim, note_state
+from scratchformer.run.train import is_checkpoint, train
+from scratchformer.system.errors import Diverged, RunError
+from scratchformer.system.files import lock_folder
+from scratchformer.system.program import command_line
 from scratchformer.system.progress import Progress
-
-
-def find_run(config, folder, overridden):
-    """The Run that lies in the folder; RunError if there is none, or if the user changed settings of
-    `config` by which it was not made."""
-    run = Run.open(folder)
-    remove_leftovers(run.folder)
-    if overridden and not run.files.holds(config):
-        raise RunError(f"the run in {Path(folder)} has other settings than --seed or --set ask for")
-    return run
 
 
 def check_step(step, settings):
     """RunError unless training will save that step."""
     if step is not None and not (0 <= step <= settings.steps and is_checkpoint(step, settings)):
-        more = ", and 1, 2, 4, ..., 64" if settings.checkpoint_schedule == "log" else ""
+        more = " and at 1, 2, 4, ..., 64" if settings.checkpoint_schedule == "log" else ""
         raise RunError(
-            f"--step {step}: saved are 0 to {settings.steps}, every {settings.checkpoint_every}{more}"
+            f"--step {step}: snapshots exist every {settings.checkpoint_every} steps, "
+            f"0 to {settings.steps}{more}"
         )
 
 
-def train(run, resume=False, retrain=False):
+def train_run(run, resume=False, retrain=False):
     """Train the run unless it is finished; returns the seconds it took, or None.
 
-    resume: go on with the unfinished run of the folder, RunError if there is none; retrain: even if finished
+    An unfinished run is continued, to the same bits as if it had not been interrupted. resume: RunError if
+    there is none to continue; retrain: start from step 0 in any case
+
+    Raises Diverged where training does, and lets a Ctrl-C say how to continue.
     """
+    find_state(run, resume, retrain)    # RunError, and ConfigError for what is too large, before a file is
+    run.prepared                        # written
     gc.freeze()                         # what the imports made stays: no need to look through it again
-    remove_leftovers(run.folder)
+    claim(run, retrain)
     state = find_state(run, resume, retrain)
     if state and state.step == run.config.training.steps:
+        note_state(run)
         return None
-    with locked(run.folder):
-        state = find_state(run, resume, retrain)            # again, now that nobody else trains it
-        if state and state.step == run.config.training.steps:
-            return None
-        if state and not resume:
-            print(f"an unfinished run stood at step {state.step:,} and is started anew; "
-                  "--resume would have gone on", file=sys.stderr)
-        return train_from(run, state if resume else None)
+    if state:
+        run.files.check_data(run.data)
+        print(f"continuing the run in {run.folder} from step {state.step:,} (--retrain starts over)",
+              file=sys.stderr)
+    seconds = train_from(run, state)
+    lock_folder(run.folder)             # others may read it now
+    return seconds
 
 
 def find_state(run, resume, retrain):
     """The State that the folder holds of a run of this config, None if there is none or `retrain`; RunError
-    if there is none to resume."""
-    resumable = run.files.holds(run.config) and (run.files.checkpoints / "state.npz").is_file()
+    if there is none to resume, or none that can be."""
+    resumable = run.files.can_resume()
     if resume and not resumable:
         raise RunError(f"--resume: no run of these settings in {run.folder}")
     state = run.files.load_state() if resumable and not retrain else None
     if state and not run.files.snapshot_path(state.step).is_file():
-        raise RunError(f"{run.files.snapshot_path(state.step)} is missing; --retrain trains anew")
+        raise RunError(f"{run.files.snapshot_path(state.step)} is missing; --retrain trains again")
+    if state and state.step < run.config.training.steps and run.files.engine_changed():
+        raise RunError(
+            f"the engine has changed since {run.folder} was begun, so it cannot be continued; "
+            "--retrain trains again"
+        )
     return state
 
 
 def train_from(run, state):
-    """Train the run from a State, or anew without one; returns the seconds it took."""
+    """Train the run from a State, or from the start without one; returns the seconds it took."""
     progress = Progress()
     start = time.perf_counter()
     run.files.forget()
     data, judge, untrained = run.prepared
     if state is None:
-        run.files.start()
+        run.files.start(data)
         state = untrained._replace(rng=copy.deepcopy(untrained.rng))
     first = state.step
-    progress.show("compiling the model; the machine code is kept for next time", force=True)
-    for state in training.train(run.config, data, judge, state, run.files.save):
-        _, train_loss, _, rule_error, _ = state.history[-1]
-        rate = (state.step - first) / (time.perf_counter() - start)
-        progress.show(
-            f"{state.step / run.config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
-            f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
-        )
+    progress.show("compiling the model (once; the machine code is kept)", force=True)
+    try:
+        compile_engine(run.config.training.dtype)
+        for state in train(run.config, data, judge, state, run.files.save):
+            _, train_loss, _, rule_error, _ = state.history[-1]
+            rate = (state.step - first) / (time.perf_counter() - start)
+            progress.show(
+                f"{state.step / run.config.training.steps:4.0%}  step {state.step:,}  {rate:,.0f} steps/s  "
+                f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
+            )
+    except KeyboardInterrupt:
+        if not run.files.can_resume():
+            raise
+        raise KeyboardInterrupt("the same command continues the training") from None
+    except Diverged as error:
+        raise Diverged(
+            f"training diverged {error}; the snapshots before are kept. A lower training.learning_rate "
+            f"may help (it is {run.config.training.learning_rate})"
+        ) from None
+    run.files.write_history()
     progress.clear()
     return time.perf_counter() - start
 
 
-def summarize(model, plots, train_seconds, draw_seconds, times):
+def print_outcome(model, plots, train_seconds, draw_seconds, times):
     """Print where the figures are, how long it took, and whether the rule was learned."""
     run, step = model.run, model.step
     steps = run.config.training.steps
@@ -97,7 +110,8 @@ def summarize(model, plots, train_seconds, draw_seconds, times):
     bad, judged = run.judge.judge_generated(model.generate(200, 50))
     print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
     if train_seconds is None:
-        print(f"training: already done, {run.steps[-1]:,} of {steps:,} steps")
+        done = "already done" if run.steps[-1] == steps else "unfinished"
+        print(f"training: {done}, {run.steps[-1]:,} of {steps:,} steps")
     else:
         print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
     windows = run.judge.train_windows
@@ -113,6 +127,6 @@ def summarize(model, plots, train_seconds, draw_seconds, times):
     verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
     count = f"{wrong} of {constrained} constrained positions wrong"
     print(f"{verdict}: held-out rule error {error:.2%} ({count})")
-    robust = f"{run.config.name}_robust"
+    robust = f"{run.config.name.partition('.')[0]}_robust"
     if error > LEARNED and robust in config_names():
-        print(f"a recipe that learns it: python run.py {robust}")
+        print(f"a recipe that learns it: {command_line(robust)}")

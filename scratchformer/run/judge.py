@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.model import empty_cache, forward, forward_pass
+from scratchformer.engine.model import empty_cache, forward
+from scratchformer.engine.passes import forward_pass
 from scratchformer.run.data import allowed_next, judge_sequence
 from scratchformer.run.own_rule import find_rule
 
@@ -103,14 +104,14 @@ def choose(windows, count, rng):
 
 
 def count_wrong(logits, allowed):
-    """(wrong, constrained): at how many constrained positions the likeliest token is not allowed.
+    """(wrong, constrained): at how many constrained positions the top prediction is not allowed.
 
-    logits: (N, T, V); allowed: (N, T, V) bool, without True where the rule says nothing
+    logits: (N, T, V); allowed: (N, T, V) bool, without True where the rule allows any token
     """
     constrained = allowed.any(axis=-1)
     return int((constrained & ~lands_right(logits, allowed)).sum()), int(constrained.sum())
 
 
 def lands_right(logits, allowed):
-    """Whether the likeliest next token at each position is allowed: (N, T, V) twice -> (N, T) bool."""
+    """Whether the top prediction at each position is allowed: (N, T, V) twice -> (N, T) bool."""
     return np.take_along_axis(allowed, logits.argmax(axis=-1)[..., None], axis=-1)[..., 0]

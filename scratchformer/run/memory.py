@@ -1,4 +1,4 @@
-"""How much memory a config needs, so that one too large for the machine is refused before it is filled."""
+"""How much memory a config needs: one too large for the machine is refused before anything is filled."""
 
 import os
 from math import inf, prod
@@ -7,17 +7,18 @@ import numpy as np
 
 from scratchformer.engine.model import parameter_shapes
 from scratchformer.engine.names import ACTIVATIONS
+from scratchformer.system.errors import ConfigError
 
 
-def too_large(config):
-    """What is wrong with a config that does not fit into this machine's memory, or None."""
+def check_memory(config):
+    """ConfigError if a training of this config does not fit into this machine's memory."""
     parts = needs(config)
     total, limit = sum(parts.values()), machine_memory()
-    if total <= limit:
-        return None
-    most = max(parts, key=parts.get)
-    return (f"needs about {total / 2**30:,.0f} GB of memory, this machine has {limit / 2**30:,.0f} GB; "
-            f"most of it is for {most}")
+    if total > limit:
+        raise ConfigError(
+            f"{config.name}: needs about {total / 2**30:,.0f} GB of memory, this machine has "
+            f"{limit / 2**30:,.0f} GB; most of it is for {max(parts, key=parts.get)}"
+        )
 
 
 def needs(config):

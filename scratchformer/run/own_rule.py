@@ -1,7 +1,7 @@
 """A rule of the user's own: one function in a Python file, named in a config as `file.py:function`.
 
 It is checked when the config is loaded, on histories drawn with a fixed seed, and again at every
-call. What is wrong is told in one line, with the history at which it shows.
+call. A mistake is reported in one line, with the history that shows it.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ def find_rule(data):
         return with_numbers(RULES[data.rule], data.numbers)
     name, function, digest = load(data.rule)
     if data.rule_digest not in ("", digest):
-        raise ConfigError(f"data.rule = {data.rule!r}: the file has changed since data.rule_digest = "
-                          f"{data.rule_digest} was taken; what was trained on it must be trained anew")
+        raise ConfigError(f"data.rule = {data.rule!r}: the file has changed since the run was made "
+                          f"(data.rule_digest = {data.rule_digest}); train it again")
     tokens = {*range(data.numbers), *data.operators}
     return partial(guarded, with_numbers(function, data.numbers), tokens, name)
 
@@ -132,7 +132,7 @@ def guarded(function, tokens, name, history):
     if not isinstance(allowed, set | frozenset):
         raise refusal(name, f"returns {allowed!r}, not a set of tokens or None", history)
     if not allowed:
-        raise refusal(name, "returns an empty set; None says that anything may come", history)
+        raise refusal(name, "returns an empty set; return None where any token may come", history)
     for token in allowed:
         if token not in tokens or type(token) not in (int, str):
             raise refusal(name, f"allows {token!r}, which is no token", history)
@@ -149,7 +149,7 @@ def check_own_rule(data):
 
     Half the sequences follow the rule, half are any tokens. Raises ConfigError where the rule
     answers what it must not, differently the second time, or differently of a window: of the last
-    few tokens alone it may only say the same or None.
+    few tokens alone it may only answer the same or None.
     """
     name, _, digest = load(data.rule)
     rule = find_rule(data)
@@ -164,7 +164,7 @@ def check_own_rule(data):
             options = tokens if allowed is None or n % 2 else sorted(allowed, key=tokens.index)
             history.append(draw.choice(options))
     if not constrained:
-        raise ConfigError(f"data.rule = {name!r}: says nothing (None) after any history tried, "
+        raise ConfigError(f"data.rule = {name!r}: returns None after every history tried, "
                           f"with the tokens {', '.join(map(str, tokens))}")
     return name, digest
 

@@ -1,12 +1,12 @@
 """The rules. A rule is one function of the history.
 
 `rule(history)` gets the tokens so far, oldest first (numbers as int, operators as str), and
-returns the set of tokens that may come next, or None where it says nothing. A rule that must know
+returns the set of tokens that may come next, or None where any token may come. A rule that must know
 how many numbers there are takes them as a second argument: `rule(history, numbers)`. The generator,
 the constrained positions, the rule error and the green and red of the figures all follow from it.
 
-A rule must say of a window nothing that the longer history contradicts: what it cannot know from
-the tokens it is given, it leaves open (None).
+A rule's answer to a window must not contradict its answer to the longer history: what it cannot
+know from the tokens it is given, it leaves open (None).
 """
 
 import functools

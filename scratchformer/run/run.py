@@ -24,6 +24,8 @@ class Run:
     Raises RunError where files are missing, damaged or of another model.
     """
 
+    model_class = Model
+
     def __init__(self, folder, config):
         self.files = RunFiles(folder, config)
         self.config = config
@@ -34,7 +36,9 @@ class Run:
         """The run whose files lie in `folder`."""
         path = Path(folder) / "config.toml"
         if not path.is_file():
-            raise RunError(f"no run in {folder}: {path} is missing")
+            others = sorted(other.parent.name for other in path.parent.parent.glob("*/config.toml"))
+            there = f"; beside it there are {', '.join(others[:5])}" if others else ""
+            raise RunError(f"no run in {folder}: {path} is missing{there}")
         config = dataclasses.replace(load_config(str(path)), name=Path(folder).resolve().name)
         run = cls(folder, config)
         if not run.steps:
@@ -56,8 +60,10 @@ class Run:
         return self.files.history
 
     def at(self, step):
-        """The Model at a saved step; RunError where there is none, or its snapshot is damaged."""
-        return Model(self, step, self.files.params(step))
+        """The Model at a saved step; RunError where there is none, its snapshot is damaged, or the run's data
+        cannot be drawn again."""
+        self.files.check_data(self.data)
+        return self.model_class(self, step, self.files.params(step))
 
     @property
     def last(self):
@@ -67,7 +73,7 @@ class Run:
     @property
     def untrained(self):
         """The Model at step 0, drawn from the seed whether or not it is saved."""
-        return Model(self, 0, unflatten(self.prepared[2].theta, self.files.shapes))
+        return self.model_class(self, 0, unflatten(self.prepared[2].theta, self.files.shapes))
 
     @cached_property
     def prepared(self):

@@ -1,19 +1,15 @@
 """The training loop: batches, steps, evaluations, checkpoints."""
 
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.adam import adam_update
-from scratchformer.engine.jit import compile_in_child, jit
-from scratchformer.engine.model import (
-    backward, backward_pass, empty_cache, forward_pass, parameter_shapes, unflatten,
-)
-from scratchformer.engine.names import ACTIVATION_NAMES
-from scratchformer.run.config import ModelConfig
+from scratchformer.engine.adam import AdamSettings
+from scratchformer.engine.model import empty_cache, parameter_shapes, unflatten
+from scratchformer.engine.training import train_steps
 from scratchformer.run.data import make_data
 from scratchformer.run.judge import Judge
+from scratchformer.run.memory import check_memory
 from scratchformer.system.errors import Diverged
 
 
@@ -33,7 +29,11 @@ HISTORY_COLUMNS = ("step", "train_loss", "held_out_loss", "rule_error", "generat
 
 
 def prepare(config):
-    """(data, judge, state at step 0) of a config: all from one generator seeded with its seed."""
+    """(data, judge, state at step 0) of a config: all from one generator seeded with its seed.
+
+    Raises ConfigError if the config is too large for this machine's memory.
+    """
+    check_memory(config)
     rng = np.random.default_rng(config.training.seed)
     data = make_data(config, rng)
     judge = Judge(config, data, rng)
@@ -86,15 +86,12 @@ def train(config, data, judge, state, on_checkpoint):
     cache = empty_cache(params, batch.copy(), batch.copy(), config.model.use_residual)
     dcache = empty_cache(params, cache.tokens, cache.targets, config.model.use_residual)
     rates = learning_rates(settings)
+    adam = AdamSettings(settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay)
     state = state._replace(theta=theta, m=m, v=v)
-    wait = compile_in_child(
-        "backward_pass", f"from scratchformer.run import train; train.compile_backward({settings.dtype!r})"
-    )
     if state.step == 0:
         state = state._replace(history=[(0, *judge.measure(params))])
         check_finite(state)
         on_checkpoint(state)
-    wait()
     while state.step < settings.steps:
         stop = min(
             next_checkpoint(state.step, settings), next_multiple(state.step, settings.eval_every),
@@ -104,7 +101,7 @@ def train(config, data, judge, state, on_checkpoint):
         batches = state.rng.integers(0, len(data.train_windows), size)
         train_steps(
             params, theta, m, v, cache, dparams, gradient, dcache, data.train_windows, batches,
-            state.step, rates, settings.beta1, settings.beta2, settings.epsilon, settings.weight_decay,
+            state.step, rates, adam,
         )
         if not np.isfinite(theta).all():
             names = (name for name in params._fields if not np.isfinite(getattr(params, name)).all())
@@ -127,17 +124,6 @@ def check_finite(state):
         raise Diverged(f"by step {state.step}: not finite any more: {', '.join(bad)}")
 
 
-def compile_backward(dtype):
-    """Have the backward pass compiled for a dtype, by one call on a model as small as can be."""
-    shapes = parameter_shapes(ModelConfig(n_embd=1, head_size=1, block_size=1, ffn_mult=1), 2)
-    params = unflatten(np.zeros(sum(prod(shape) for shape in shapes.values()), dtype), shapes)
-    token = np.zeros((1, 1), np.int64)
-    cache = empty_cache(params, token, token, True)
-    for name in ACTIVATION_NAMES:
-        getattr(cache, name)[...] = 1
-    backward(params, cache)
-
-
 def is_checkpoint(step, settings):
     """Whether the state of a step is saved: the multiples of `checkpoint_every` and the last step are;
     with checkpoint_schedule = "log" also 1, 2, 4, ... up to 64."""
@@ -155,26 +141,3 @@ def next_checkpoint(step, settings):
 def next_multiple(step, interval):
     """The first multiple of `interval` after `step`."""
     return (step // interval + 1) * interval
-
-
-@jit
-def train_steps(
-    params, theta, m, v, cache, dparams, gradient, dcache, windows, batches,
-    step, rates, beta1, beta2, epsilon, weight_decay,
-):
-    """One forward, backward and Adam update for each row of `batches`, in place.
-
-    params and dparams are views into theta and gradient: (P,); windows: (N, T+1) ids;
-    batches: (steps, B) rows of windows; step: how many updates came before; rates: of every step
-    """
-    B, T = cache.tokens.shape
-    for i in range(len(batches)):
-        for b in range(B):
-            for t in range(T):
-                cache.tokens[b, t] = windows[batches[i, b], t]
-                cache.targets[b, t] = windows[batches[i, b], t + 1]
-        forward_pass(params, cache)
-        backward_pass(params, cache, dparams, dcache)
-        adam_update(
-            theta, gradient, m, v, step + i + 1, rates[step + i], beta1, beta2, epsilon, weight_decay
-        )

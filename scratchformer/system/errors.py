@@ -1,4 +1,4 @@
-"""What is said of input that cannot be used."""
+"""Errors that are the user's to fix, and words that help to fix them."""
 
 import difflib
 

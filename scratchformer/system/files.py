@@ -2,7 +2,6 @@
 
 import os
 import re
-from contextlib import contextmanager
 
 from scratchformer.system.errors import RunError
 
@@ -51,22 +50,28 @@ def is_alive(pid):
     return True
 
 
-@contextmanager
-def locked(folder):
-    """Keep other processes from training into a folder, which is made if need be.
+LOCKS = {}                              # folder: the open file of its lock, as long as this process lives
 
-    The kernel lets go of the lock when its process ends, in whatever way; a file system without locks
-    keeps nobody off. Raises RunError if another process holds it.
+
+def lock_folder(folder, alone=False):
+    """Hold a folder: keep other processes from training into it, or with `alone` from reading it as well.
+
+    The kernel lets go of the lock when its process ends, in whatever way. A folder that cannot be written,
+    or a file system without locks, keeps nobody off. A later call changes what the process holds.
+
+    Raises RunError if another process holds the folder in a way that does not go with this.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "wb") as file:
-        try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"another process is training in {folder}: wait for it, or choose another folder with --out"
-            ) from None
-        except OSError:
-            pass
-        yield
+    if fcntl is None:
+        return
+    key = folder.resolve()
+    try:
+        if key not in LOCKS:
+            LOCKS[key] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        fcntl.flock(LOCKS[key], (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        doing = "using" if alone else "training in"
+        raise RunError(
+            f"another process is {doing} {folder}: wait for it, or choose another folder with --out"
+        ) from None
+    except OSError:
+        pass

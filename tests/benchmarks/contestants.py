@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchformer.engine.adam import AdamSettings
 from scratchformer.engine.model import empty_cache, parameter_shapes, unflatten
+from scratchformer.engine.training import train_steps
 from scratchformer.run.config import Config, ModelConfig, TrainingConfig
-from scratchformer.run.train import initial_parameters, train_steps
+from scratchformer.run.train import initial_parameters
 
 V = 12
 SOURCE = Path(__file__).resolve().with_name("fused_loop.c")
@@ -88,7 +90,8 @@ class Scratchformer:
         rates = np.full(self.step + len(batches), a.learning_rate)
         train_steps(
             self.params, self.theta, self.m, self.v, self.cache, self.dparams, self.gradient, self.dcache,
-            self.task.windows, batches, self.step, rates, a.beta1, a.beta2, a.epsilon, a.weight_decay,
+            self.task.windows, batches, self.step, rates,
+            AdamSettings(a.beta1, a.beta2, a.epsilon, a.weight_decay),
         )
         self.step += len(batches)
 

@@ -6,26 +6,22 @@
     stop_in_debugger(model, "5 8 3 +", "scores")        the line that computes it, in pdb
 """
 
-import ast
 import bdb
 import inspect
 import pdb
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from scratchformer.engine.model import backward, empty_cache, forward_pass
+from scratchformer.engine import passes
+from scratchformer.engine.model import backward, empty_cache
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE
-from scratchformer.engine.plain import WATCHED
-from scratchformer.run.config import nearest
+from scratchformer.engine.steps import forward_steps
 from scratchformer.run.data import parse_tokens
-from scratchformer.system.errors import RunError
-from scratchformer.tools.explain.entry import Entries, Operand, evaluate, formula, forward_entry
-from scratchformer.tools.explain.routes import routes
+from scratchformer.system.errors import RunError, nearest
+from scratchformer.tools.explain.term import Operand
 from scratchformer.tools.explain.text import BOLD, Page, number
+from scratchformer.tools.explain.trace import Trace, forward_entry, routes
 
-PACKAGE = Path(__file__).parent.parent.parent
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -43,7 +39,7 @@ def explain(model, tokens, name=None, at=None, target=None, width=80, color=Fals
     if target is not None:
         targets[-1:] = read_tokens(model, target, 1, "--target: ")
     cache = model.forward(ids[None], targets[None])
-    x = Entries(model.params, cache, *(backward(model.params, cache) if target is not None else ()))
+    x = Trace(model.params, cache, *(backward(model.params, cache) if target is not None else ()))
     page = Page(width, color)
     page.prose(
         f"{model.name} at step {model.step:,} reads {' '.join(model.vocabulary[i] for i in ids)} "
@@ -71,7 +67,7 @@ def explain_forward(page, x, vocabulary):
             columns = {"T": words, "V": vocabulary}.get(x.dims(name)[-1], range(head.shape[1]))
             cells = [[number(value) for value in row] for row in head]
             page.table(words, columns, cells, index[-2:] if index[:-2] in ((), (h,)) else None)
-        page.worked(x.label(name, index), forward_entry(x, name, index), array[index])
+        page.worked(x.label(name, index), forward_entry(x, name, index).pieces(), array[index])
     probs = x.arrays["probs"][-1]
     page.prose(f"likeliest next token: {vocabulary[probs.argmax()]} with probability {number(probs.max())}")
 
@@ -80,7 +76,7 @@ def explain_entry(page, x, name, index, vocabulary):
     """One entry: its formula, operands and value; with a target also its gradient, route by route."""
     heading(page, x, name)
     entry = x(name, *index)
-    pieces = forward_entry(x, name, index)
+    pieces = forward_entry(x, name, index).pieces()
     page.worked(entry.label, pieces, entry.value, operands=name in ACTIVATION_NAMES)
     if x.targets[-1] < 0:
         return
@@ -88,9 +84,9 @@ def explain_entry(page, x, name, index, vocabulary):
     target = vocabulary[x.targets[-1]]
     page.prose(f"gradient: {gradient.label} = dL/d{entry.label}, with L = -log p of the target {target}")
     shares = []
-    for by, pieces in found:
-        share = Operand(gradient.name, by, evaluate(pieces))
-        page.worked(f"{gradient.label} {by}", pieces, share.value, operands=True)
+    for by, term in found:
+        share = Operand(gradient.name, by, term.value)
+        page.worked(f"{gradient.label} {by}", term.pieces(), share.value, operands=True)
         shares += ["+", share]
     if len(found) > 1:
         page.worked(f"{gradient.label} in all", shares[1:], gradient.value)
@@ -101,7 +97,7 @@ def heading(page, x, name):
     entry = TABLE[name]
     page.prose(f"  {entry.meaning}", first=page.named(name, name, BOLD))
     if name in ACTIVATION_NAMES:
-        page.prose(formula(x, name), indent=2)
+        page.prose(forward_steps()[name].formula, indent=2)
     batch = "1 " if entry.dims.startswith("B") else ""
     sizes = " ".join(map(str, x.arrays[name].shape))
     dims = f"{entry.dims} = {batch}{sizes}" if sizes else "one number"
@@ -157,38 +153,9 @@ def check_name(name, names):
         raise RunError(f"--name {name}: no such array{nearest(name, names)}")
 
 
-@cache
 def where(name):
-    """(file, line) of the statement that fills an activation, found in the engine's source.
-
-    It assigns to the array's entries, or is the first call with the array as `out` or last argument.
-    """
-    found = []
-    for module in ("embedding", "attention", "feed_forward", "lm_head", "model"):
-        path = PACKAGE / "engine" / f"{module}.py"
-        for function in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(function, ast.FunctionDef) and function.name in WATCHED:
-                found += [
-                    (f"{PACKAGE.name}/engine/{path.name}", node.lineno)
-                    for node in ast.walk(function) if name in filled_by(node)
-                ]
-        if found:
-            return min(found)
-    raise ValueError(f"no line computes {name}")
-
-
-def filled_by(statement):
-    """Names of the arrays that a statement fills: a set."""
-    targets = []
-    if isinstance(statement, ast.Assign):
-        targets = [target for target in statement.targets if isinstance(target, ast.Subscript)]
-    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        call = statement.value
-        targets = [keyword.value for keyword in call.keywords if keyword.arg == "out"] or call.args[-1:]
-    arrays = [target.value if isinstance(target, ast.Subscript) else target for target in targets]
-    return {
-        getattr(part, "id", getattr(part, "attr", None)) for array in arrays for part in ast.walk(array)
-    }
+    """(file, line) of the call in the forward pass that fills an activation."""
+    return "scratchformer/engine/passes.py", forward_steps()[name].line
 
 
 class Debugger(pdb.Pdb):
@@ -197,29 +164,31 @@ class Debugger(pdb.Pdb):
     started = False
 
     def user_line(self, frame):
-        if self.started:
+        if self.started or self.break_here(frame):
             super().user_line(frame)
         else:
-            self.started = True
             self.set_continue()
+        self.started = True
 
 
 def stop_in_debugger(model, tokens, name):
     """Run the forward pass of an input and stop in pdb on the line that computes an activation.
 
-    There the arrays are in scope under their names, or as `cache.name`. Raises RunError where the model
-    has no such step, token or name, and if the engine is compiled: NUMBA_DISABLE_JIT=1 leaves it Python.
+    There the activations are `c.name`, the parameters `p.name` (in pdb: `p c.q`, `p p.W_q`); what is not
+    computed yet is nan. Raises RunError where the model has no such token or name, and if the engine is
+    compiled: NUMBA_DISABLE_JIT=1 leaves it Python.
     """
     params, ids = model.params, read_tokens(model, tokens)
     check_name(name, ACTIVATION_NAMES)
-    if not inspect.isfunction(forward_pass):
+    if not inspect.isfunction(passes.forward_pass):
         raise RunError("a debugger sees no compiled code: set NUMBA_DISABLE_JIT=1 before Python starts")
     tokens = ids[None]
     cache = empty_cache(params, tokens, np.full(tokens.shape, -1), model.use_residual)
-    file, line = where(name)
+    for activation in ACTIVATION_NAMES:
+        getattr(cache, activation)[...] = np.nan
     debugger = Debugger()
-    debugger.set_break(str(PACKAGE.parent / file), line, temporary=True)
+    debugger.set_break(passes.__file__, where(name)[1], temporary=True)
     try:
-        debugger.runcall(forward_pass, params, cache)
+        debugger.runcall(passes.forward_pass, params, cache)
     except bdb.BdbQuit:
         return

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.attention import output_forward
-from scratchformer.engine.feed_forward import feed_forward_forward
+from scratchformer.engine.attention import attn_out_forward
+from scratchformer.engine.feed_forward import ffn_hidden_forward
 from scratchformer.engine.jit import jit
-from scratchformer.engine.linear import linear_forward
-from scratchformer.engine.model import empty_cache, forward, residual_forward
+from scratchformer.engine.linear import linear_forward, residual_forward
+from scratchformer.engine.model import empty_cache, forward
 
 
 class Sums(NamedTuple):
@@ -63,7 +63,7 @@ def strings(terms):
 def margins_forward(params, cache, newer, older, answers, allowed, least, tolerance, margins):
     """margins[i*J+j] = top allowed logit - best logit not allowed, after newer half i and older half j.
 
-    inf where the rule says nothing; nan where it is too close to call: within `tolerance` of 0, or
+    inf where the rule allows any token; nan where it is too close to call: within `tolerance` of 0, or
     with a sum of weights below `least`, so small that digits are lost.
 
     cache: of (1, J) tokens, its embed filled; newer: (I, H, D + 1); older: (J, H, D + 1);
@@ -82,12 +82,11 @@ def margins_forward(params, cache, newer, older, answers, allowed, least, tolera
                     total = nan
                 for d in range(D):
                     cache.mixed[0, h, j, d] = (newer[i, h, d] + older[j, h, d]) / total
-        output_forward(cache.mixed, params.W_o, cache.attn_out)
+        attn_out_forward(cache.mixed, params.W_o, cache.attn_out)
         residual_forward(cache.embed, cache.attn_out, cache.use_residual, cache.resid_mid)
-        feed_forward_forward(
-            cache.resid_mid, params.W_in, params.b_in, params.W_out, params.b_out,
-            cache.ffn_pre, cache.ffn_hidden, cache.ffn_out,
-        )
+        linear_forward(cache.resid_mid, params.W_in, params.b_in, cache.ffn_pre)
+        ffn_hidden_forward(cache.ffn_pre, cache.ffn_hidden)
+        linear_forward(cache.ffn_hidden, params.W_out, params.b_out, cache.ffn_out)
         residual_forward(cache.resid_mid, cache.ffn_out, cache.use_residual, cache.resid_post)
         linear_forward(cache.resid_post, params.W_unembed, params.b_unembed, cache.logits)
         for j in range(J):
@@ -119,12 +118,12 @@ def fast_margins(params, sums, use_residual, answers, allowed):
 
 
 def exact_margins(params, ids, use_residual, allowed):
-    """(margins, likeliest tokens) by `model.forward`: ids (N, L), allowed (N, V) bool -> (N,) twice."""
-    margins, says = np.empty(len(ids)), np.empty(len(ids), np.int64)
+    """(margins, top predictions) by `model.forward`: ids (N, L), allowed (N, V) bool -> (N,) twice."""
+    margins, predicted = np.empty(len(ids)), np.empty(len(ids), np.int64)
     for first in range(0, len(ids), 4096):
         part = slice(first, first + 4096)
         logits = forward(params, ids[part], None, use_residual).logits[:, -1]
         right = np.where(allowed[part], logits, -inf).max(axis=1)
         margins[part] = right - np.where(allowed[part], -inf, logits).max(axis=1)
-        says[part] = logits.argmax(axis=1)
-    return margins, says
+        predicted[part] = logits.argmax(axis=1)
+    return margins, predicted

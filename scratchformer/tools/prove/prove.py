@@ -1,4 +1,4 @@
-"""An exhaustive check: what a trained model says after every context that the rule constrains.
+"""An exhaustive check: what a trained model predicts after every context that the rule constrains.
 
 A context is a string of 1 to block_size tokens. Two sets of them are judged:
 
@@ -8,7 +8,7 @@ A context is a string of 1 to block_size tokens. Two sets of them are judged:
 
 The producible ones are exactly the starts of the sequences that the generator can draw (with
 operator_probability strictly between 0 and 1; at 0 or 1 it draws fewer). Every window of such a
-sequence is one too: a rule says of a window nothing that the longer history contradicts.
+sequence is one too: a rule's answer to a window never contradicts its answer to the longer history.
 
 `rule_table.py` finds what the rule answers, `margins.py` how sure the model is; `proof.py` reports.
 """
@@ -77,7 +77,7 @@ class Walk:
         self.table = RuleTable(model.rule, self.vocabulary)
         self.verdicts = {True: Verdict(), False: Verdict()}     # of producible contexts, of others
         self.wrong = {True: [], False: []}                      # (ids, answers) of the contexts that failed
-        progress("compiling; the machine code is kept for next time")
+        progress("compiling (once; the machine code is kept)")
         fast_margins(
             self.params, half_sums(self.grid, 1, (0,)), self.use_residual, np.zeros(1, np.uint16),
             self.table.allowed,
@@ -122,13 +122,13 @@ class Walk:
             margins = fast_margins(self.params, chunk, self.use_residual, answer, allowed)
             wrong = margins < 0
             (close,) = np.isnan(margins).nonzero()
-            margins[close], says = exact_margins(
+            margins[close], predicted = exact_margins(
                 self.params, contexts(start + close), self.use_residual, allowed[answer[close]]
             )
-            wrong[close] = ~allowed[answer[close], says]
+            wrong[close] = ~allowed[answer[close], predicted]
             constrained = answer > 0
             return start, *(
-                count(answer, margins, wrong, (producible[start:stop] == flag) & constrained, len(names))
+                tally(answer, margins, wrong, (producible[start:stop] == flag) & constrained, len(names))
                 for flag in (True, False)
             )
 
@@ -149,10 +149,10 @@ class Walk:
         names, allowed = list(self.table.answers), self.table.allowed
         for ids, answers in self.wrong[flag]:
             ids, answers = ids[: LISTED - len(failures)], answers[: LISTED - len(failures)]
-            margins, says = exact_margins(self.params, ids, self.use_residual, allowed[answers])
+            margins, predicted = exact_margins(self.params, ids, self.use_residual, allowed[answers])
             for n, margin in enumerate(margins.tolist()):
-                context, said = self.words(ids[n]), self.vocabulary[says[n]]
-                failures.append(Failure(flag, context, said, names[answers[n]], margin))
+                context, token = self.words(ids[n]), self.vocabulary[predicted[n]]
+                failures.append(Failure(flag, context, token, names[answers[n]], margin))
         return failures
 
     def words(self, ids):
@@ -160,7 +160,7 @@ class Walk:
         return tuple(self.vocabulary[i] for i in ids)
 
 
-def count(answers, margins, wrong, members, size):
+def tally(answers, margins, wrong, members, size):
     """(contexts by answer, wrong ones by answer, smallest margin, its entry, wrong entries) of `members`."""
     least = np.where(members, margins, inf).argmin()
     return (

@@ -12,11 +12,11 @@ WIDTH = 80                              # of the report
 
 
 class Failure(NamedTuple):
-    """A context after which the likeliest token is not allowed."""
+    """A context after which the top prediction is not allowed."""
 
     producible: bool
     context: tuple
-    says: object                        # the likeliest token
+    predicted: object                   # the top prediction
     allowed: tuple
     margin: float
 
@@ -54,7 +54,7 @@ class Proof(NamedTuple):
         return 1 if self.producible.wrong else 0
 
 
-def report(proof):
+def prove_report(proof):
     """The outcome as text, at most 80 columns wide."""
     lines = textwrap.wrap(
         f"{proof.name} at step {proof.step:,}: every context of 1 to {proof.block_size} tokens "
@@ -67,14 +67,14 @@ def report(proof):
         lines.append(f"{name:<14}{total:>16,}{wrong:>14,}{share:>11}{verdict.margin:>18.3g}")
     for name, verdict in (("producible", proof.producible), ("any string", proof.any)):
         if verdict.context:
-            lines.append(shorten(f"smallest margin, {name}: after {join(verdict.context)}"))
+            lines.append(cut_line(f"smallest margin, {name}: after {join(verdict.context)}"))
     if proof.any.wrong:
         lines += groups("wrong, by length", proof, lambda key: f"{key[0]} tokens")
         lines += groups("wrong, by answer", proof, lambda key: join(key[1]))
-        lines.append("\nfailures, the first ten")
+        lines.append("\nthe first ten failures")
         for failure in proof.any.failures[:10]:
-            lines.append(shorten(
-                f"  {join(failure.context)}: says {failure.says}, allowed {join(failure.allowed)}, "
+            lines.append(cut_line(
+                f"  {join(failure.context)}: predicts {failure.predicted}, allowed {join(failure.allowed)}, "
                 f"margin {failure.margin:.3g}" + ("" if failure.producible else " (not producible)")
             ))
     total, wrong = proof.producible.total.total(), proof.producible.wrong.total()
@@ -99,7 +99,7 @@ def groups(title, proof, name):
     worst = counts[2].most_common(12)
     for group, _ in worst:
         wrong, total, wrong_any, total_any = (count[group] for count in counts)
-        lines.append(f"{shorten(group, 20):<22}{wrong:>12,}{total:>16,}{wrong_any:>12,}{total_any:>16,}")
+        lines.append(f"{cut_line(group, 20):<22}{wrong:>12,}{total:>16,}{wrong_any:>12,}{total_any:>16,}")
     if len(counts[2]) > len(worst):
         lines.append(f"and {len(counts[2]) - len(worst):,} more")
     return lines
@@ -110,17 +110,17 @@ def join(tokens):
     return " ".join(map(str, tokens))
 
 
-def shorten(text, width=WIDTH):
+def cut_line(text, width=WIDTH):
     """The text, cut to a width."""
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def failures_text(proof):
     """The listed failures as a table with tabs between columns: at most LISTED of each set."""
-    lines = ["producible\tcontext\tsays\tallowed\tmargin"]
+    lines = ["producible\tcontext\tpredicted\tallowed\tmargin"]
     for failure in proof.any.failures:
         lines.append("\t".join((
-            "yes" if failure.producible else "no", join(failure.context), str(failure.says),
+            "yes" if failure.producible else "no", join(failure.context), str(failure.predicted),
             join(failure.allowed), f"{failure.margin:.6g}",
         )))
     return "\n".join(lines) + "\n"

@@ -6,13 +6,17 @@ function judges by central differences (`quiz_trial.py`).
 """
 
 import ast
+import inspect
+import textwrap
 import traceback
 from pathlib import Path
+
+import numpy as np
 
 from scratchformer.system.errors import nearest
 from scratchformer.engine.plain import plain_functions
 from scratchformer.tools.quiz.errors import QUIZZES
-from scratchformer.tools.quiz.trial import LAYERS, compare
+from scratchformer.tools.quiz.trial import CASES, Trial, judge_backward, step_of
 from scratchformer.system.errors import RunError
 from scratchformer.system.files import write_atomically
 
@@ -28,16 +32,17 @@ def quiz(name, folder="quiz", hint=False):
     if name not in QUIZZES:
         raise RunError(f"no quiz {name!r}{nearest(name, ['list', *QUIZZES])}")
     path = Path(folder) / f"{name}.py"
-    backward = f"{QUIZZES[name].layer}_backward"
+    step = step_of(QUIZZES[name].step)
     if path.exists():
-        lines, code = judge(path, QUIZZES[name].layer)
+        lines, code = judge(path, step)
         if code == 0:
             return lines[0], 0
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, handed_out(name).encode())
-        lines = [f"{path}: {backward} with one error planted in it", f"    {QUIZZES[name].question}",
-                 "Repair it there; whether it is right says", f"    python run.py --quiz {name}"]
+        lines = [f"{path}: {step.function.__name__} with one error planted in it",
+                 f"    {QUIZZES[name].question}", "Fix it there, then check with",
+                 f"    python run.py --quiz {name}"]
         code = 0
     if hint:
         lines.append(f"hint: {QUIZZES[name].hint}")
@@ -56,57 +61,64 @@ def list_quizzes():
 
 def handed_out(name):
     """The text of a quiz's file: what to do, the forward pass, the function with its error."""
-    layer = LAYERS[QUIZZES[name].layer]
-    forward, backward = (f"{QUIZZES[name].layer}_{way}" for way in ("forward", "backward"))
-    formula = ast.get_docstring(find_function(layer.module, forward)).splitlines()
-    output = layer.fills.split()[-1]
+    step = step_of(QUIZZES[name].step)
+    backward = step.function.__name__
+    trial = Trial(step.name, CASES[0], np.random.default_rng(0))
+    forward = trial.forward
+    output = forward[-1].name
     start = "The gradient of the loss itself is 1." if output == "loss" else f"d{output} is given."
     header = [
-        f"Quiz {name}: one error is planted in {backward}. Find it and repair it.",
+        f"Quiz {name}: one error is planted in {backward}. Find it and fix it.",
         QUIZZES[name].question, "",
         f"Check:   python run.py --quiz {name}", f"Hint:    python run.py --quiz {name} --hint",
-        "Theory:  docs/backprop.md", "",
-        f"The forward pass, {forward} of scratchformer/{layer.module}.py:", "",
-        *("    " + line if line else "" for line in formula), "",
-        "Each gradient is called d and the name of its value, and has its value's shape.",
+        "Theory:  docs/backprop.md", "", "The forward pass:", "",
+        *(f"    {made.formula}" for made in forward), "",
+        *(line for made in forward for line in described(made.function)), "",
+        "Each gradient is called d and the name of its value, and has its value's shape. The backward pass",
+        f"calls {called(step)}.",
         f"{start} The function fills the other gradients.",
-        *([f"d{layer.adds} holds the gradient of another route already: add to it."] if layer.adds else []),
+        *(f"d{fill} holds the gradient of another route already: add to it."
+          for (_, fill), before in trial.before.items() if before.any()),
         "np, sqrt and the engine's other functions are defined here.",
     ]
     return "".join(f"# {line}".rstrip() + "\n" for line in header) + "\n\n" + plant(name)
 
 
+def called(step):
+    """The call of a step as the backward pass has it."""
+    arguments = ", ".join(f"{container}.{name}" for container, name in step.arguments)
+    return f"{step.function.__name__}({arguments})"
+
+
+def described(function):
+    """The docstring of a forward function as lines of a comment, after its name and arguments."""
+    plain = getattr(function, "py_func", function)
+    doc = inspect.getdoc(plain).splitlines()
+    return [f"{plain.__name__}({', '.join(inspect.signature(plain).parameters)}):",
+            *(textwrap.indent(line, "    ") for line in doc)]
+
+
 def plant(name):
     """The source of a quiz's function with its error, without the docstring that tells the solution."""
     entry = QUIZZES[name]
-    source = bare_source(LAYERS[entry.layer].module, f"{entry.layer}_backward")
+    source = bare_source(step_of(entry.step).function)
     for right, wrong in entry.changes:
         assert source.count(right) == 1, f"quiz {name}: the engine does not hold once: {right}"
         source = source.replace(right, wrong)
     return source
 
 
-def bare_source(module, name):
+def bare_source(function):
     """The source of an engine's function, without decorator and docstring."""
-    function = find_function(module, name)
-    lines = module_path(module).read_text("utf-8").splitlines(keepends=True)
-    doc = function.body[0]
-    return "".join(lines[function.lineno - 1 : doc.lineno - 1] + lines[doc.end_lineno : function.end_lineno])
-
-
-def find_function(module, name):
-    """The syntax tree of an engine's function."""
-    tree = ast.parse(module_path(module).read_text("utf-8"))
-    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-
-
-def module_path(module):
-    return Path(__file__).parent.parent.parent / "engine" / f"{module}.py"
+    lines = inspect.getsource(getattr(function, "py_func", function)).splitlines(keepends=True)
+    (node,) = ast.parse("".join(lines)).body
+    doc = node.body[0]
+    return "".join(lines[node.lineno - 1 : doc.lineno - 1] + lines[doc.end_lineno :])
 
 
 # judging
 
-def judge(path, layer):
+def judge(path, step):
     """What is to be said of a learner's file: (lines, exit code)."""
     try:
         text = path.read_text("utf-8")
@@ -114,11 +126,12 @@ def judge(path, layer):
         raise RunError(f"{path}: cannot be read: {error}") from error
     try:
         learned = plain_functions()
-        del learned[f"{layer}_backward"]
+        wanted = step.function.__name__
+        del learned[wanted]
         exec(compile(text, path, "exec"), learned)
-        if f"{layer}_backward" not in learned:
-            return [f"{path}: there is no function {layer}_backward in it"], 1
-        return compare(learned[f"{layer}_backward"], layer)
+        if wanted not in learned:
+            return [f"{path}: there is no function {wanted} in it"], 1
+        return judge_backward(learned[wanted], step.name)
     except (Exception, SystemExit) as error:
         return [complaint(path, error)], 1
 

@@ -1,55 +1,39 @@
-"""A layer of the engine on its own, run as plain Python, and the slopes that a backward function must say.
+"""One step of the backward pass on its own, run as plain Python, and the slopes that it must say.
 
-For each array x of the layer the gradient dx is compared with
+For each array x whose gradient dx the step fills, dx is compared with
 
     (L(x + h) - L(x - h)) / 2h        L = Σ upstream · output, with a random upstream gradient
 """
 
 import inspect
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
+from scratchformer.engine.attention import has_W_o
 from scratchformer.engine.gradcheck import CENTRAL_STEP, CENTRAL_TOLERANCE, distance
 from scratchformer.engine.names import TABLE
 from scratchformer.engine.plain import plain_functions
+from scratchformer.engine.steps import backward_steps, forward_steps
 
-
-class Layer(NamedTuple):
-    """A forward function and its backward, `<name>_forward` and `<name>_backward` of a module."""
-
-    module: str
-    fills: str                          # what the forward function fills, in order; the output is last
-    adds: str = ""                      # the value whose gradient the backward function adds to
-    dims: dict = {}                     # of arguments that names.py does not know, or knows otherwise
-
-
-LAYERS = {
-    "linear": Layer("linear", "y", dims={"x": "B T N", "W": "N M", "b": "M", "y": "B T M"}),
-    "softmax": Layer("linear", "p", dims={"x": "N T J", "p": "N T J"}),
-    "residual": Layer("model", "out", dims={"stream": "B T C", "branch": "B T C", "out": "B T C"}),
-    "lm_head": Layer("lm_head", "logits probs loss"),
-    "feed_forward": Layer("feed_forward", "ffn_pre ffn_hidden ffn_out", "resid_mid"),
-    "attention": Layer("attention", "q k v scores attention mixed attn_out", "embed"),
-    "output": Layer("attention", "attn_out"),
-    "project": Layer("attention", "q", "embed", {"W": "C H D"}),
-    "embedding": Layer("embedding", "token_embed pos_embed embed", dims={"W_pos": "L C"}),
-}
-CASES = (                               # sizes; `flag` is what use_residual and causal are
-    {"B": 2, "T": 3, "C": 3, "H": 2, "D": 2, "F": 4, "V": 4, "L": 4, "N": 3, "M": 2, "J": 3, "flag": True},
-    {"B": 3, "T": 1, "C": 2, "H": 1, "D": 2, "F": 3, "V": 2, "L": 2, "N": 2, "M": 3, "J": 4, "flag": False},
-    {"B": 1, "T": 4, "C": 2, "H": 3, "D": 3, "F": 2, "V": 3, "L": 4, "N": 1, "M": 1, "J": 4, "flag": True},
+CASES = (                               # sizes; `flag` is what use_residual is, L the block size
+    {"B": 2, "T": 3, "C": 3, "H": 2, "D": 2, "F": 4, "V": 4, "L": 4, "flag": True},
+    {"B": 3, "T": 1, "C": 2, "H": 1, "D": 2, "F": 3, "V": 2, "L": 2, "flag": False},
+    {"B": 1, "T": 4, "C": 2, "H": 3, "D": 3, "F": 2, "V": 3, "L": 4, "flag": True},
 )
 
 
-def compare(function, layer):
-    """Compare a backward function with measured slopes, up to the first that differs: (lines, exit code)."""
+def judge_backward(function, name):
+    """Compare a backward function with measured slopes, up to the first that differs: (lines, exit code).
+
+    function: as that of the backward pass's step of this name
+    """
     worst = 0.0
     for number, sizes in enumerate(CASES):
-        trial = Trial(layer, sizes, np.random.default_rng(number))
+        trial = Trial(name, sizes, np.random.default_rng(number))
         agree = []
-        for name, gradient in trial.gradients(function).items():
-            slopes = trial.slopes(name)
+        for (label, key), gradient in trial.gradients(function).items():
+            slopes = trial.slopes(key)
             errors = {i: distance(gradient[i], slopes[i]) for i in np.ndindex(gradient.shape)}
             if not errors:
                 continue
@@ -57,46 +41,56 @@ def compare(function, layer):
             worst = max(worst, errors[at])
             if errors[at] > CENTRAL_TOLERANCE:
                 wrong = sum(error > CENTRAL_TOLERANCE for error in errors.values())
-                shown = ", ".join(f"{dim} {sizes[dim]}" for dim in trial.dims(name).split())
+                dims = zip(TABLE[key[1]].dims.split(), gradient.shape, strict=True)
                 return [
-                    f"wrong: d{name}, the gradient of {name} ({shown}), "
+                    f"wrong: {label}, the gradient of {key[1]} "
+                    f"({', '.join(f'{dim} {size}' for dim, size in dims)}), "
                     f"in {wrong} of {gradient.size} entries",
-                    f"worst: d{name}[{', '.join(map(str, at))}] is {gradient[at]:.6g}, "
+                    f"worst: {label}[{', '.join(map(str, at))}] is {gradient[at]:.6g}, "
                     f"the measured slope {slopes[at]:.6g}",
                     f"right so far: {', '.join(agree) or 'nothing, it is the first looked at'}",
                 ], 1
-            agree.append(f"d{name}")
+            agree.append(label)
     return [f"right: all gradients agree (worst relative error {worst:.0e})"], 0
 
 
+def step_of(name):
+    """The step of the backward pass that hands on the gradient of a quantity."""
+    return next(step for step in backward_steps() if step.name == name)
+
+
 class Trial:
-    """One case of a layer: its inputs, drawn at random, and a random upstream gradient."""
+    """One case of a backward step: its inputs, drawn at random, and a random upstream gradient."""
 
-    def __init__(self, layer, sizes, rng):
-        self.layer, self.sizes = LAYERS[layer], sizes
+    def __init__(self, name, sizes, rng):
+        self.step, self.sizes = step_of(name), sizes
         self.engine = plain_functions()
-        self.forward = self.engine[f"{layer}_forward"]
-        self.arguments = list(inspect.signature(self.forward).parameters)
-        self.wanted = list(inspect.signature(self.engine[f"{layer}_backward"]).parameters)
-        self.fills = self.layer.fills.split()
-        self.inputs = {name: self.draw(name, rng) for name in self.arguments if name not in self.fills}
-        output = self.fills[-1]
-        # the loss is the end: its gradient is 1
+        forward = forward_steps()
+        if self.step.arguments[0] == ("d", name):
+            self.forward = [forward[name]]
+        else:                           # it starts from the loss itself, whose gradient is 1
+            self.forward = list(forward.values())[list(forward).index(name):]
+        output = self.forward[-1].name
         self.upstream = np.ones(()) if output == "loss" else rng.normal(size=self.shape(output))
-        # what another route has left where this layer adds its own
-        self.before = rng.normal(size=self.shape(self.layer.adds)) if self.layer.adds else 0
-
-    def dims(self, name):
-        return self.layer.dims[name] if name in self.layer.dims else TABLE[name].dims
+        made = {("c", step.name) for step in self.forward}
+        read = dict.fromkeys(key for step in self.forward for key in step.arguments if key not in made)
+        self.inputs = {key: self.draw(key[1], rng) for key in read}
+        earlier = backward_steps()[: backward_steps().index(self.step)]
+        # what another route has left where this step adds its own
+        self.before = {
+            fill: rng.normal(size=self.shape(fill[1])) * any(fill in step.fills for step in earlier)
+            for fill in self.step.fills
+        }
 
     def shape(self, name):
-        if name == "W_o" and self.sizes["H"] == 1 and self.sizes["D"] == self.sizes["C"]:
+        if name == "W_o" and not has_W_o(*(self.sizes[dim] for dim in "CHD")):
             return (0, 0, 0)
-        return tuple(self.sizes[dim] for dim in self.dims(name).split())
+        dims = "L C" if name == "W_pos" else TABLE[name].dims
+        return tuple(self.sizes[dim] for dim in dims.split())
 
     def draw(self, name, rng):
-        """An input of the layer. Tokens repeat; one target is missing, one is not."""
-        if name in ("causal", "use_residual"):
+        """An input of the step. Tokens repeat; one target is missing, one is not."""
+        if name == "use_residual":
             return self.sizes["flag"]
         if name == "tokens":
             return rng.integers(0, 2, self.shape(name))
@@ -104,51 +98,48 @@ class Trial:
             targets = rng.integers(0, self.sizes["V"], self.shape(name))
             targets[0, 0] = -1
             return targets
-        return rng.normal(size=self.shape(name))
+        values = rng.normal(size=self.shape(name))
+        return np.abs(values) + 0.1 if name == "probs" else values
 
-    def run(self, edit=lambda name, array: None):
-        """The forward pass, each array handed to `edit(name, array)` when complete: all arrays by name."""
-        arrays = {name: np.copy(array) for name, array in self.inputs.items()}
-        for name, array in arrays.items():
-            edit(name, array)
-        arrays.update({name: np.full(self.shape(name), np.nan) for name in self.fills})
-        done = set(self.inputs)
-
-        def after(name, array):
-            if name not in done:
-                done.add(name)
-                edit(name, array)
-
-        self.engine["after"] = after
-        self.forward(*(arrays[name] for name in self.arguments))
-        return arrays
+    def run(self, nudged=None, index=(), step=0.0):
+        """The containers p and c after the forward steps, with `step` added to one entry of an input."""
+        containers = {"p": SimpleNamespace(), "c": SimpleNamespace()}
+        for (container, name), array in self.inputs.items():
+            array = array if name == "use_residual" else array.copy()
+            if (container, name) == nudged:
+                array[index] += step
+            setattr(containers[container], name, array)
+        for forward in self.forward:
+            setattr(containers["c"], forward.name, np.full(self.shape(forward.name), np.nan))
+            forward.run(self.engine[forward.function.__name__], **containers)
+        return containers
 
     def gradients(self, function):
-        """What a backward function says: gradients by the name of their value, last computed first."""
-        arrays = self.run()
-        arrays[f"d{self.fills[-1]}"] = self.upstream.copy()
-        names = [name for name in reversed(self.arguments[:-1]) if f"d{name}" in self.wanted]
-        arrays.update({f"d{name}": np.full(self.shape(name), np.nan) for name in names})
-        if self.layer.adds:
-            arrays[f"d{self.layer.adds}"] = self.before.copy()
+        """What a backward function says: {(name of its argument, key of the value): gradient}, in order."""
+        containers = self.run() | {"d": SimpleNamespace(), "dp": SimpleNamespace()}
+        setattr(containers["d"], self.forward[-1].name, self.upstream.copy())
+        for fill, before in self.before.items():
+            start = before.copy() if before.any() else np.full(before.shape, np.nan)
+            setattr(containers[fill[0]], fill[1], start)
         with np.errstate(all="ignore"):
-            function(*(arrays[name] for name in self.wanted))
-        return {name: arrays[f"d{name}"] for name in names}
+            self.step.run(function, **containers)
+        labels = inspect.signature(self.engine[self.step.function.__name__]).parameters
+        return {
+            (label, ("p" if fill[0] == "dp" else "c", fill[1])): getattr(containers[fill[0]], fill[1])
+            for label, fill in zip(labels, self.step.arguments, strict=True) if fill in self.before
+        }
 
-    def slopes(self, name):
-        """The measured gradient of L = Σ upstream · output by every entry of an array."""
-        values = self.run()[name]
-        slopes = np.empty(values.shape)
-        for index in np.ndindex(values.shape):
+    def slopes(self, key):
+        """The measured gradient of L = Σ upstream · output by every entry of an input, and what was there
+        before."""
+        slopes = np.empty(self.inputs[key].shape)
+        for index in np.ndindex(slopes.shape):
             # a probability may be small, and the loss takes its log: step in proportion
-            h = CENTRAL_STEP * (values[index] if name == "probs" else 1)
-            slopes[index] = (self.total(name, index, h) - self.total(name, index, -h)) / (2 * h)
-        return slopes + self.before if name == self.layer.adds else slopes
+            h = CENTRAL_STEP * (self.inputs[key][index] if key[1] == "probs" else 1)
+            slopes[index] = (self.total(key, index, h) - self.total(key, index, -h)) / (2 * h)
+        return slopes + self.before["dp" if key[0] == "p" else "d", key[1]]
 
-    def total(self, name, index, step):
-        """L when `step` is added to one entry of one array."""
-        def edit(computed, array):
-            if computed == name:
-                array[index] += step
-
-        return float((self.upstream * self.run(edit)[self.fills[-1]]).sum())
+    def total(self, key, index, step):
+        """L when `step` is added to one entry of one input."""
+        output = getattr(self.run(key, index, step)["c"], self.forward[-1].name)
+        return float((self.upstream * output).sum())

@@ -27,10 +27,10 @@ def make_table(results):
     return buffer.getvalue()
 
 
-def report(sweep):
+def sweep_report(sweep):
     """A Sweep in a few lines; the last says how many seeds learned the rule."""
     lines = [f"{'':<42}{'median':>10}{'worst':>10}"]
-    for name, middle, worst in summarize(sweep.results):
+    for name, middle, worst in summary_rows(sweep.results):
         lines.append(f"{name:<42}{middle:>10}{worst:>10}")
     for result in sweep.results:
         if not result.learned:
@@ -41,12 +41,12 @@ def report(sweep):
     return "\n".join(lines)
 
 
-def compare(one, other):
+def comparison(one, other):
     """Two Sweeps side by side in a few lines."""
     names = [sweep.config.name for sweep in (one, other)]
     width = max(14, *(len(name) + 2 for name in names))
     rows = [("", *names), ("learned", *(count_learned(sweep.results) for sweep in (one, other)))]
-    for (name, *a), (_, *b) in zip(summarize(one.results), summarize(other.results), strict=True):
+    for (name, *a), (_, *b) in zip(summary_rows(one.results), summary_rows(other.results), strict=True):
         rows += [(f"{name}, {kind}", *pair) for kind, *pair in zip(("median", "worst"), a, b, strict=True)]
     return "\n".join(f"{name:<48}{a:>{width}}{b:>{width}}" for name, a, b in rows)
 
@@ -56,7 +56,7 @@ def count_learned(results):
     return f"{sum(result.learned for result in results)} of {len(results)}"
 
 
-def summarize(results):
+def summary_rows(results):
     """(name, median, worst) as text of what the Results were measured by, of the seeds that have it."""
     finished = [result for result in results if not result.note]
     settled = [result.settled_step for result in results if result.settled_step is not None]

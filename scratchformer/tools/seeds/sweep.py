@@ -20,9 +20,11 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchformer.engine.model import forward, parameter_shapes, unflatten
+from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import to_toml
 from scratchformer.run.data import allowed_next
 from scratchformer.run.judge import LEARNED, count_wrong
+from scratchformer.run.memory import check_memory
 from scratchformer.run.train import HISTORY_COLUMNS, prepare, train
 from scratchformer.system.errors import Diverged, RunError
 from scratchformer.system.files import write_atomically
@@ -85,9 +87,11 @@ def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
 
     executor: a concurrent.futures.Executor; without one, a process a core of this machine. A seed
     that fails is a row with its reason. If interrupted, what was finished is kept.
-    Raises RunError where the seeds are not different whole numbers from 0 on.
+    Raises RunError where the seeds are not different whole numbers from 0 on, ConfigError where the config
+    is too large for this machine's memory.
     """
     seeds, folder = check_seeds(seeds), Path(folder)
+    check_memory(config)
     (folder / "results").mkdir(parents=True, exist_ok=True)
     found = {seed: load_result(folder, config, seed) for seed in seeds}
     results = {seed: result for seed, result in found.items() if result}
@@ -173,18 +177,8 @@ def take(future, seed):
 def local_pool(config, jobs):
     """Processes for so many jobs, one a core at most; forks have the compiled code already."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # for workers that start from nothing
-    compile_all(config)
+    compile_engine(config.training.dtype)
     return process_pool(min(count_cores(), jobs), "fork" if can_fork() else "spawn")
-
-
-def compile_all(config):
-    """Have all compiled that a training of this config runs, by a training of one step."""
-    data = dataclasses.replace(
-        config.data, num_sequences=2, held_out_fraction=0.5, min_length=config.model.block_size + 1,
-        max_length=config.model.block_size + 1,
-    )
-    training = dataclasses.replace(config.training, steps=1, warmup_steps=0)
-    train_seed(dataclasses.replace(config, data=data, training=training), 0)
 
 
 # what is stored

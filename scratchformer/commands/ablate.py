@@ -1,0 +1,20 @@
+"""ablate: overwrite activations and see what becomes of the answers."""
+
+from scratchformer.commands.arguments import STEP, TRAINED, Argument
+from scratchformer.commands.trained import requested_run, train_model
+
+HELP = "overwrite activations, see how the answers change"
+EXAMPLE = 'ablate plus_last_even "attention[+ -> odd]" "v=mean"'
+FLAGS = (Argument("--ablate", 'what to overwrite, as in "attention[+ -> odd]"', "WHAT", many="append"),)
+ARGUMENTS = (*TRAINED, STEP)
+
+
+def run(args):
+    """Print what all the interventions at once do to the answers."""
+    run = requested_run(args)
+    from scratchformer.analysis import interventions
+
+    edits = [interventions.parse_intervention(text, run.untrained) for text in args.ablate]
+    model, _ = train_model(args, run)
+    print(interventions.ablation_report(interventions.ablate(model, edits)))
+    return 0

@@ -1,0 +1,17 @@
+"""quiz: hand out a backward function with an error in it, or judge the learner's repair."""
+
+from scratchformer.commands.arguments import Argument
+
+HELP = "hand out a function with an error, or judge your fix"
+EXAMPLE = "quiz attention --hint"
+FLAGS = (Argument("--quiz", "which one; list shows all", "NAME"),)
+ARGUMENTS = (Argument("--hint", "say what kind of error it is"),)
+
+
+def run(args):
+    """Print what the quiz says: 0 if it was handed out or is right, else 1."""
+    from scratchformer.tools.quiz.quiz import quiz
+
+    text, code = quiz(args.quiz, hint=args.hint)
+    print(text)
+    return code

@@ -1,0 +1,27 @@
+"""train: the main job, also what is done without a verb. Train a run, or find it trained, and draw it."""
+
+import time
+
+from scratchformer.commands.arguments import DPI, FIGURE, FORMAT, SEQUENCE, STEP, TRAINED
+from scratchformer.commands.trained import plots_folder, requested_run, train_model
+
+HELP = "train, or find it trained, and draw all figures"
+EXAMPLE = "train plus_last_even --seed 3 --figure 5 6"
+FLAGS = ()
+ARGUMENTS = (*TRAINED, STEP, SEQUENCE, FIGURE, FORMAT, DPI)
+
+
+def run(args):
+    """Draw the figures and, where all are drawn, their captions; report."""
+    from scratchformer.figures.catalogue import pick_figures
+
+    names = pick_figures(args.figure)
+    model, seconds = train_model(args, requested_run(args), looking=False)
+    from scratchformer.figures.draw import draw_all
+    from scratchformer.run.job import print_outcome
+
+    plots = plots_folder(args, model)
+    start = time.perf_counter()
+    times = draw_all(model, names, plots, args.format, args.dpi, captions=not args.figure)
+    print_outcome(model, plots, seconds, time.perf_counter() - start, times)
+    return 0

@@ -1,0 +1,221 @@
+"""The face for notebooks and scripts: what the command line does, as functions and methods."""
+
+import inspect
+import io
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+
+from scratchformer.analysis.interventions import Ablation, ablate, parse_intervention
+from scratchformer.engine import gradcheck as checking
+from scratchformer.engine import model as engine
+from scratchformer.engine.names import Cache, Params
+from scratchformer.run import model as run_model
+from scratchformer.run import run as run_run
+from scratchformer.run.config import Config, load_config
+from scratchformer.run.data import parse_tokens
+from scratchformer.run.job import train_run
+from scratchformer.run.place import find_place
+from scratchformer.system.files import write_atomically
+from scratchformer.tools.explain.explain import explain
+from scratchformer.tools.prove.prove import prove
+from scratchformer.tools.prove.verdict import Proof
+from scratchformer.tools.seeds import sweep as seeds
+
+Rule = Callable[..., set | None]
+Tokens = str | Iterable[int]
+
+
+class Text(str):
+    """A text that a notebook or a prompt shows as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Picture:
+    """A figure that a notebook shows inline. `figure` is matplotlib's; `save(path)` writes it to a file."""
+
+    def __init__(self, figure, dpi: int):
+        self.figure, self.dpi = figure, dpi
+
+    def _repr_png_(self) -> bytes:
+        return self.render("png")
+
+    def save(self, path: str | Path) -> None:
+        """Write the figure to a .png, .svg or .pdf file, whole or not at all."""
+        path = Path(path)
+        write_atomically(path, self.render(path.suffix.removeprefix(".")))
+
+    def render(self, format: str) -> bytes:
+        """The figure as the bytes of a file of that format."""
+        import matplotlib
+
+        from scratchformer.figures.style import RC
+
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(RC):
+            self.figure.savefig(buffer, format=format, dpi=self.dpi)
+        return buffer.getvalue()
+
+
+class Model(run_model.Model):
+    """A model at a step of its run: call it on tokens, ask what it does and why."""
+
+    def __call__(self, tokens: Tokens, target: Tokens | int | None = None) -> Cache:
+        """The Cache of one sequence: every intermediate by name, with a batch axis of 1.
+
+        tokens: a text such as "5 8 3 +", or ids; target: the token to come after the last one, for the
+        loss and its gradients, or one token for each position
+
+        Raises ValueError for what the model cannot read.
+        """
+        ids = self.ids(tokens)
+        targets = np.full(len(ids), -1)
+        if target is not None:
+            given = self.ids([target] if isinstance(target, int) else target)
+            if len(given) not in (1, len(ids)):
+                raise ValueError(f"{len(given)} targets for {len(ids)} tokens: give one, or one for each")
+            targets[-len(given):] = given
+        return self.forward(ids[None], targets[None])
+
+    def ids(self, tokens: Tokens) -> np.ndarray:
+        """The ids of tokens given as a text, or as ids: (T,)."""
+        if isinstance(tokens, str):
+            return parse_tokens(tokens, self.data.vocabulary, self.config.model.block_size)
+        return np.array(list(tokens), np.int64)
+
+    def backward(self, cache: Cache) -> tuple[Params, Cache]:
+        """(gradients of the parameters, gradients of the intermediates) of a Cache with a target."""
+        return engine.backward(self.params, cache)
+
+    def figure(self, name: str, sequence: str | None = None, dpi: int = 100) -> Picture:
+        """A figure by name or number, such as "13_qk_attention" or "13".
+
+        sequence: tokens to follow in place of the first of `demos`; dpi: pixels an inch
+        """
+        import matplotlib
+
+        from scratchformer.figures.catalogue import pick_figures
+        from scratchformer.figures.draw import make_figure
+        from scratchformer.figures.style import RC
+
+        (name,) = pick_figures([str(name)])
+        model = self
+        if sequence is not None:
+            run = Run(self.run.folder, self.config)
+            run.follow(sequence)
+            model = Model(run, self.step, self.params)
+        with matplotlib.rc_context(RC):
+            return Picture(make_figure(model, name), dpi)
+
+    def explain(
+        self, tokens: str, name: str | None = None, at: str | tuple[int, ...] | None = None,
+        target: str | None = None, width: int = 80,
+    ) -> Text:
+        """The forward pass of an input in numbers, or one entry of it: `--explain` as a text."""
+        if at is not None and not isinstance(at, str):
+            at = ",".join(map(str, at))
+        return Text(explain(self, tokens, name, at, target, width))
+
+    def ablate(self, *interventions: str) -> Ablation:
+        """What becomes of the answers if activations are something else, as in "attention[+ -> even]"."""
+        return ablate(self, [parse_intervention(text, self) for text in interventions])
+
+    def prove(self, limit_seconds: float = 600) -> Proof:
+        """The model judged after every context that the rule constrains."""
+        return prove(self, limit_seconds)
+
+
+class Run(run_run.Run):
+    """One training of one config, in one folder: `run.last` and `run.at(step)` are its models."""
+
+    model_class = Model
+
+
+def train(
+    config: str | Rule = "plus_last_even", seed: int | None = None,
+    settings: Mapping[str, object] | None = None, out: str | Path = "runs", retrain: bool = False,
+) -> Run:
+    """The Run of a config: trained now, or found trained in `out`.
+
+    config: a config's name, the path of a .toml file or of a rule's .py file, or a function marked as `rule`;
+    settings: values to change, as in {"training.steps": 5000}; retrain: train again even if it is finished
+
+    Raises ConfigError for a config that cannot be used, RunError for a folder that holds something else.
+    """
+    run = find_place(find_config(config, seed, settings, out), out, retrain, Run)
+    train_run(run, retrain=retrain)
+    return run
+
+
+def find_config(
+    config: str | Rule, seed: int | None, settings: Mapping[str, object] | None, out: str | Path,
+) -> Config:
+    """The Config that `train` and `sweep` are asked for."""
+    if callable(config):
+        config = write_rule(config, Path(out) / "rules")
+    changes = dict(settings or {})
+    if seed is not None:
+        changes["training.seed"] = seed
+    return load_config(str(config), [f"{key}={as_toml(value)}" for key, value in changes.items()])
+
+
+def as_toml(value: object) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def open_run(folder: str | Path) -> Run:
+    """The Run whose files lie in a folder, such as runs/plus_last_even; RunError if there is none."""
+    return Run.open(folder)
+
+
+def rule(function: Rule) -> Rule:
+    """Mark a function as a rule, to be trained by `train(function)`; it is tried out at once.
+
+    function(history), or function(history, numbers), returns the tokens that may come next as a set, or None
+    where anything may. It is stored with its run as source, so what it uses it must import or define itself.
+
+    Raises ConfigError, one line, if it answers what a rule must not.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        load_config(str(write_rule(function, Path(folder))))
+    return function
+
+
+def write_rule(function: Rule, folder: Path) -> Path:
+    """Write a rule's source to a file of its name, for a config to refer to."""
+    lines = textwrap.dedent(inspect.getsource(function)).splitlines(keepends=True)
+    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
+    path = folder / f"{function.__name__}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(lines[start:]).encode())
+    return path
+
+
+def gradcheck(model: Model, tokens: Tokens, target: Tokens | int) -> checking.Checks:
+    """Every gradient of a model on one input, checked two ways; in float64, whatever it was trained in."""
+    cache = model(tokens, target)
+    params = Params(*(array.astype("float64") for array in model.params))
+    return checking.gradcheck(params, cache.tokens, cache.targets, model.use_residual)
+
+
+def sweep(
+    config: str | Rule, seeds_or_count: int | Iterable[int], settings: Mapping[str, object] | None = None,
+    out: str | Path = "runs", executor: Executor | None = None,
+) -> seeds.Sweep:
+    """A config trained from many seeds: how often it learns its rule, how soon, and to what.
+
+    seeds_or_count: a count for seeds 0, 1, ..., or the seeds; executor: of concurrent.futures, if not the
+    processes of this machine
+    """
+    found = find_config(config, None, settings, out)
+    chosen = range(seeds_or_count) if isinstance(seeds_or_count, int) else list(seeds_or_count)
+    return seeds.sweep(found, chosen, Path(out) / found.name / "seeds", executor)
