@@ -15,17 +15,23 @@ def share(correct, constrained):
     return f"{correct:,} of {constrained:,} constrained tokens correct ({correct / constrained:.1%})"
 
 
+def verdict_cells(ax, grid):
+    """Cells in the colours of verdicts, (rows, columns), the first row on top."""
+    ax.pcolormesh(grid, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
+    ax.set(xlim=(0, grid.shape[1]), ylim=(len(grid), 0))
+    clear_frame(ax)
+
+
 def draw_cells(ax, model, sequences, verdicts):
     """One row of cells a sequence, its tokens written in; ✓ and ✗ repeat the colours."""
     longest = max(map(len, sequences))
     grid = np.ma.masked_array(np.zeros((len(sequences), longest)), mask=True)
     for row, verdict in enumerate(verdicts):
         grid[row, : len(verdict)] = verdict
-    ax.pcolormesh(grid, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
-    ax.set(xlim=(0, longest), ylim=(len(sequences), 0), xlabel="position in the sequence")
+    verdict_cells(ax, grid)
+    ax.set_xlabel("position in the sequence")
     ax.set_xticks(np.arange(0, longest, 5) + 0.5, range(0, longest, 5))
     ax.set_yticks(np.arange(len(sequences)) + 0.5, range(1, len(sequences) + 1))
-    clear_frame(ax)
     cells = [(row, t) for row, sequence in enumerate(sequences) for t in range(len(sequence))]
     verdict = np.concatenate(verdicts)
     points = np.array([(t + 0.5, row + 0.5) for row, t in cells])

@@ -19,22 +19,30 @@ NO_DATES = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationD
 def make_figure(model, name):
     """The figure of that name as a matplotlib Figure, for use within `rc_context(RC)`."""
     module = figure_module(name)
-    fig = Figure(figsize=module.SIZE)
-    module.draw(fig, model)
+    return drawn(module.SIZE, module.draw, model)
+
+
+def drawn(size, draw, *arguments):
+    """A Figure of that size, in inches, on which `draw(fig, *arguments)` has drawn."""
+    fig = Figure(figsize=size)
+    draw(fig, *arguments)
     return fig
 
 
 def draw_figure(model, name, folder, format="png", dpi=150):
     """Write one figure to folder/name.format, the same bytes at every call; returns the seconds it took."""
     start = time.perf_counter()
-    buffer = io.BytesIO()
+    write_figure(Path(folder) / f"{name}.{format}", dpi, make_figure, model, name)
+    return time.perf_counter() - start
+
+
+def write_figure(path, dpi, make, *arguments):
+    """Write the Figure that `make(*arguments)` returns, the same bytes at every call."""
+    buffer, format = io.BytesIO(), path.suffix[1:]
     with matplotlib.rc_context(RC):
-        fig = make_figure(model, name)
-        fig.savefig(buffer, format=format, dpi=dpi, metadata=NO_DATES[format])
-    path = Path(folder) / f"{name}.{format}"
+        make(*arguments).savefig(buffer, format=format, dpi=dpi, metadata=NO_DATES[format])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
-    return time.perf_counter() - start
 
 
 def draw_all(model, names, folder, format="png", dpi=150, captions=False):

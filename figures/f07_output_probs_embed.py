@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from scratchformer.analysis.families import families_of
 from scratchformer.analysis.landscape import landscapes, likeliest_counts, square_box
 from scratchformer.figures.labels import copy_labels
 from scratchformer.figures.landscapes import landscape_panels
 from scratchformer.figures.marks import family_legend, halo_labels
-from scratchformer.figures.planes import label_tokens
-from scratchformer.figures.style import MARKERS, inches, title, token_colors
+from scratchformer.figures.planes import label_tokens, scatter_tokens
+from scratchformer.figures.style import inches, title, token_colors
 from scratchformer.figures.words import code, counted, listed
 
 SIZE = (10, 9)
@@ -27,11 +26,13 @@ def draw(fig, model):
         f"P(next = {token})\nlikeliest at {n} of {V * T} points"
         for token, n in zip(vocabulary, counts, strict=True)
     ]
-    colors = token_colors(vocabulary)
+    colors, tokens = token_colors(vocabulary), np.repeat(vocabulary, T)
     axes = landscape_panels(fig, model, titles, points, AROUND)
     for ax in axes:
         scale = min(1, inches(ax)[0] / 2)
-        mark_embeddings(ax, points, vocabulary, colors, 4 * scale)
+        scatter_tokens(
+            ax, points, tokens, np.repeat(colors, T, axis=0), 4 * scale, edgecolors="white", linewidths=0.35
+        )
         if ax is axes[0]:
             labels = label_tokens(ax, embed[:, -1], vocabulary, [T - 1] * V, colors, 9 * scale, 2, points)
         else:
@@ -53,18 +54,6 @@ def draw(fig, model):
 def without(model):
     """What it would take for the stream to lie at the embeddings, in words."""
     return "if attention added nothing" if model.use_residual else "if attention kept them"
-
-
-def mark_embeddings(ax, points, vocabulary, colors, size):
-    """One marker a token and position: the colour is the token's, the shape its family's."""
-    each = len(points) // len(vocabulary)
-    families = np.repeat(families_of(vocabulary), each)
-    for name, marker in MARKERS.items():
-        chosen = families == name
-        ax.scatter(
-            *points[chosen].T, s=size**2, marker=marker, c=np.repeat(colors, each, axis=0)[chosen],
-            edgecolors="white", linewidths=0.35, zorder=3,
-        )
 
 
 def caption(model):

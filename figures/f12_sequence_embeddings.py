@@ -7,12 +7,10 @@ from matplotlib.patches import Rectangle
 from scratchformer.analysis.families import sequence_distances
 from scratchformer.analysis.followed import at_position, follow
 from scratchformer.figures.labels import add_labels_beside
-from scratchformer.figures.marks import along, backdrop, family_legend
+from scratchformer.figures.marks import along, backdrop, family_legend, join
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.sequences import common_plane, flat, written
-from scratchformer.figures.style import (
-    GREY, INK, heatmap, panel, position_colors, set_plane, title, token_colors,
-)
+from scratchformer.figures.style import INK, heatmap, panel, position_colors, set_plane, title, token_colors
 from scratchformer.figures.words import code, counted, dim_names, listed, position_names
 
 SIZE = (12, 9.2)
@@ -55,7 +53,7 @@ def draw(fig, model):
     (back, points), axis_names = common_plane([flat(grid.embed), embed])
     set_plane(planes[2], np.concatenate([back, points]), axis_names)
     backdrop(planes[2], back)
-    planes[2].plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    join(planes[2], points)
     scatter_tokens(planes[2], points, labels, colors[tokens], 6)
     add_labels_beside(planes[2], points, demo.labels, colors[tokens], 10, 3, along(points[:-1], points[1:]))
     planes[2].set_title("the sequence among all sums, joined in order")
@@ -98,7 +96,7 @@ def place_panel(ax, W_pos, names, colors):
     set_plane(ax, points, axis_names)
     backdrop(ax, points)
     used = points[: len(names)]
-    ax.plot(*used.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    join(ax, used)
     ax.scatter(*used.T, s=36, c=colors, linewidths=0, zorder=3)
     others = np.concatenate([points, along(used[:-1], used[1:])])
     add_labels_beside(ax, used, names, colors, 10, 3, others)

@@ -9,7 +9,7 @@ from scratchformer.figures.sequences import (
     TALL, attention_map, causal, common_plane, flat, label_points, largest, marked, rows_of, show_plane,
     square_map, vector_map,
 )
-from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, color_bar, panel, title
+from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, panel, title
 from scratchformer.figures.words import counted, head_shown, sentence
 
 SIZE = (12, 10.4)
@@ -30,16 +30,13 @@ def draw(fig, model):
     for row, bottom, demo in rows_of(fig, model, demos):
         q, k, scores = (getattr(demo.cache, name)[0, 0] for name in ("q", "k", "scores"))
         vector_map(panel(fig, 0.6, bottom, 0.9, TALL), q, demo.words, limit, "query q")
-        values = vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k")
-        if not row:
-            color_bar(values, "value, all rows")
+        bars = [f"{name}, all rows" * (not row) for name in ("value", "score", "share read")]
+        vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k", bars[0])
         ax = panel(fig, 3.95, bottom, TALL, TALL)
         qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, demo)
         ax = panel(fig, 6.95, bottom, 1.6, TALL)
-        image = square_map(ax, scores, demo.words, "scores q·k/√D, masked", SIGNED, -high, high)
-        if not row:
-            color_bar(image, "score, all rows")
-        attention_map(fig, 9.75, bottom, demo, not row)
+        square_map(ax, scores, demo.words, "scores q·k/√D, masked", SIGNED, -high, high, bars[1])
+        attention_map(fig, 9.75, bottom, demo, bars[2])
     legend(fig, [
         marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
         marker("o", INK, "query where the rule says what comes next (✓ model right, ✗ wrong)",

@@ -8,7 +8,7 @@ from scratchformer.figures.marks import backdrop, legend, marker, rings
 from scratchformer.figures.sequences import (
     TALL, attention_map, common_plane, flat, label_points, largest, marked, rows_of, show_plane, vector_map,
 )
-from scratchformer.figures.style import INK, MIXED, PALE, V, color_bar, panel, title
+from scratchformer.figures.style import INK, MIXED, PALE, V, panel, title
 from scratchformer.figures.words import counted, head_shown, sentence
 
 SIZE = (12, 10.4)
@@ -28,11 +28,10 @@ def draw(fig, model):
     everything = np.concatenate([back, *points])
     limit = largest(vectors[::2])
     for row, bottom, demo in rows_of(fig, model, demos):
-        attention_map(fig, 0.75, bottom, demo, not row)
-        vector_map(panel(fig, 3.5, bottom, 0.9, TALL), vectors[2 * row], demo.words, limit, "value v")
-        image = vector_map(panel(fig, 4.6, bottom, 0.9, TALL), vectors[2 * row + 1], [], limit, "mixed")
-        if not row:
-            color_bar(image, "value, all rows")
+        attention_map(fig, 0.75, bottom, demo, "share read, all rows" * (not row))
+        v, mixed, bar = *vectors[2 * row : 2 * row + 2], "value, all rows" * (not row)
+        vector_map(panel(fig, 3.5, bottom, 0.9, TALL), v, demo.words, limit, "value v")
+        vector_map(panel(fig, 4.6, bottom, 0.9, TALL), mixed, [], limit, "mixed", bar)
         for left, name, shown, shape, color, beside in (
             (6.95, "values", points[2 * row], "o", V, demo.labels),
             (9.65, "mixed", points[2 * row + 1], "s", MIXED, marked(demo)),

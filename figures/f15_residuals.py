@@ -11,7 +11,7 @@ from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.sequences import (
     TALL, common_plane, flat, largest, marked, rows_of, show_plane, vector_map,
 )
-from scratchformer.figures.style import GREY, LINES, MARKERS, color_bar, panel, title, token_colors
+from scratchformer.figures.style import GREY, LINES, MARKERS, panel, title, token_colors
 from scratchformer.figures.words import code, counted, listed
 
 SIZE = (12, 10.4)
@@ -34,9 +34,10 @@ def draw(fig, model):
     )
     limit = largest(parts)
     for row, bottom, demo in rows_of(fig, model, demos):
-        image = matrices(fig, bottom, demo, limit)
-        if not row:
-            color_bar(image, "value, all rows")
+        for i, name in enumerate(("embed", "attn_out", "resid_mid")):
+            ax = panel(fig, 0.42 + 0.91 * i, bottom, 0.84, TALL)
+            bar = "value, all rows" * ((row, i) == (0, 2))
+            vector_map(ax, getattr(demo.cache, name)[0], [] if i else demo.words, limit, name, bar)
         colors = token_colors(model.vocabulary)[demo.cache.tokens[0]]
         embed, attn_out, resid_mid = points[3 * row : 3 * row + 3]
         planes = [panel(fig, 4.35 + 2.0 * i, bottom + TALL - SIDE, SIDE, SIDE) for i in range(4)]
@@ -73,14 +74,6 @@ def equal_squares(*groups):
     size = max(np.ptp(group, axis=0).max() for group in groups)
     middles = [(group.min(axis=0) + group.max(axis=0)) / 2 for group in groups]
     return [np.stack([middle - size / 2, middle + size / 2]) for middle in middles]
-
-
-def matrices(fig, bottom, demo, limit):
-    """embed, attn_out and resid_mid on one scale."""
-    for i, name in enumerate(("embed", "attn_out", "resid_mid")):
-        ax = panel(fig, 0.42 + 0.91 * i, bottom, 0.84, TALL)
-        image = vector_map(ax, getattr(demo.cache, name)[0], [] if i else demo.words, limit, name)
-    return image
 
 
 def mark(ax, points, demo, colors, name):

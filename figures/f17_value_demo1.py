@@ -1,15 +1,8 @@
-"""The second sequence on the landscapes of all next tokens."""
+"""The second sequence on the landscapes of all next tokens: see value_demo.py."""
+
+from functools import partial
 
 from scratchformer.figures.value_demo import SIZE, demo_caption, draw_demo
 
 __all__ = ["SIZE", "caption", "draw"]
-
-
-def draw(fig, model):
-    """One column a next token: the sequence's values, how attention moves it, where it lies then."""
-    draw_demo(fig, model, 1)
-
-
-def caption(model):
-    """What is to be seen, with this run's numbers."""
-    return demo_caption(model, 1)
+draw, caption = partial(draw_demo, number=1), partial(demo_caption, number=1)

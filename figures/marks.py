@@ -61,6 +61,11 @@ def arrows(ax, start, end, colors, head, **options):
     )
 
 
+def join(ax, points):
+    """A thin line through points in their order."""
+    return ax.plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+
+
 def along(start, end):
     """Points along arrows, their ends included, that labels keep clear of: (N, 2) each -> (M, 2)."""
     return np.concatenate([start + share * (end - start) for share in np.linspace(0, 1, 7)])

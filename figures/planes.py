@@ -4,19 +4,20 @@ import numpy as np
 
 from scratchformer.analysis.families import families_of, family
 from scratchformer.figures.labels import add_labels_beside, sharing
-from scratchformer.figures.style import GREY, MARKERS, plane_of, position_colors, set_plane, token_colors
+from scratchformer.figures.marks import join
+from scratchformer.figures.style import MARKERS, plane_of, position_colors, set_plane, token_colors
 from scratchformer.figures.words import position_names
 
 
-def scatter_tokens(ax, points, tokens, colors, size):
+def scatter_tokens(ax, points, tokens, colors, size, **options):
     """Mark points by token: colours one each, marker by family; `size` is the marker's width in points."""
+    options = {"linewidths": 0} | options
     families = families_of(tokens)
     for name, marker in MARKERS.items():
         chosen = families == name
         if chosen.any():
             ax.scatter(
-                *points[chosen].T, s=size**2, marker=marker, c=colors[chosen], linewidths=0, label=name,
-                zorder=3,
+                *points[chosen].T, s=size**2, marker=marker, c=colors[chosen], label=name, zorder=3, **options
             )
 
 
@@ -61,7 +62,7 @@ def position_plane(ax, params, size=9, marker=4):
     points, names = plane_of(params.W_pos)
     set_plane(ax, points, names)
     colors = position_colors(len(points))
-    ax.plot(*points.T, color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    join(ax, points)
     ax.scatter(*points.T, s=marker**2, c=colors, linewidths=0, zorder=3)
     add_labels_beside(ax, points, position_names(len(points)), colors, size, marker / 2)
 

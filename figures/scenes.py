@@ -137,6 +137,15 @@ def pairs(ax, vocabulary, T, color, side=1):
     return Threads(ax, count, [color]), marks
 
 
+def moving(pairs):
+    """A scene of what only moves, (artists, update): pairs of a thing and its points over training."""
+    def update(i):
+        for thing, points in pairs:
+            thing.move(points[i])
+
+    return [artist for thing, _ in pairs for artist in thing.artists], update
+
+
 def last_positions(vocabulary, T):
     """Labels of every token at the last position, by index among all tokens at all positions."""
     return {i * T + T - 1: token for i, token in enumerate(vocabulary)}

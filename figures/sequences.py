@@ -48,8 +48,8 @@ def marked(demo):
     return [label + MARKS[int(s)] for label, s in zip(demo.labels, demo.state, strict=True)]
 
 
-def vector_map(ax, values, labels, limit, name):
-    """One vector a position as rows of cells, with their numbers where they fit."""
+def vector_map(ax, values, labels, limit, name, bar=""):
+    """One vector a position as rows of cells, with numbers where they fit; bar: its colour bar's label."""
     image = show_matrix(ax, values, SIGNED, -limit, limit)
     ax.set_title(name)
     if labels:
@@ -58,10 +58,12 @@ def vector_map(ax, values, labels, limit, name):
         ax.set_yticks([])
     ticks(ax.xaxis, dim_names(values.shape[1]), inches(ax)[0])
     write_cells(ax, values, limit)
+    if bar:
+        color_bar(image, bar)
     return image
 
 
-def square_map(ax, values, labels, name, colors, low, high):
+def square_map(ax, values, labels, name, colors, low, high, bar=""):
     """Query positions down, key positions across; the future is left out: values (T, T)."""
     image = show_matrix(ax, causal(values), colors, low, high)
     ax.set_title(name)
@@ -69,15 +71,15 @@ def square_map(ax, values, labels, name, colors, low, high):
     ticks(ax.xaxis, labels, inches(ax)[0])
     ax.set_xlabel("key: reads from", labelpad=2)
     ax.set_ylabel("query", labelpad=2)
+    if bar:
+        color_bar(image, bar)
     return image
 
 
-def attention_map(fig, left, bottom, demo, first):
-    """The first head's attention; with a colour bar in the first row."""
+def attention_map(fig, left, bottom, demo, bar):
+    """The first head's attention."""
     ax = panel(fig, left, bottom, 1.5, TALL)
-    image = square_map(ax, demo.cache.attention[0, 0], demo.words, "attention", PROBABILITY, 0, 1)
-    if first:
-        color_bar(image, "share read, all rows")
+    square_map(ax, demo.cache.attention[0, 0], demo.words, "attention", PROBABILITY, 0, 1, bar)
 
 
 def causal(matrix):

@@ -52,6 +52,5 @@ def outcome(model, demo):
 
 def moved(demo):
     """How far attention moves the positions, in words."""
-    if len(demo.where):
-        return f"Constrained positions move by {mean_move(demo):.1f} on average."
-    return f"A position moves by {mean_move(demo):.1f} on average."
+    what = "Constrained positions move" if len(demo.where) else "A position moves"
+    return f"{what} by {mean_move(demo):.1f} on average."

@@ -106,7 +106,8 @@ def test_what_a_user_types_finds_a_figure():
         assert pick_figures([name]) == [name]
         assert figure_module(name).SIZE and figure_module(name).draw and figure_module(name).caption
     for word in ("0", "99", "", "causal", "patchin", "03_qk_embedding_space"):
-        with pytest.raises(RunError, match=f"--figure {word}: there are 1, 2, .*, 18, and .*causal/01"):
+        said = f"--figure {word}: there are 1, 2, .*, 18, and by name .*causal/01"
+        with pytest.raises(RunError, match=said):
             pick_figures(["5", word])
 
 

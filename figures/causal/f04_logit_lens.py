@@ -3,8 +3,9 @@
 import numpy as np
 
 from scratchformer.analysis.logits import STAGES, lens_errors, lens_predictions
+from scratchformer.figures.cells import verdict_cells
 from scratchformer.figures.labels import add_labels
-from scratchformer.figures.style import CORRECT, INK, MARKS, VERDICTS, WRONG, clear_frame, panel, title
+from scratchformer.figures.style import CORRECT, INK, MARKS, WRONG, panel, title
 from scratchformer.figures.words import counted, listed
 
 SIZE = (11, 4.8)
@@ -42,8 +43,7 @@ def table(fig, model):
     top, state, labels = lens_predictions(model)
     T = len(labels)
     ax = panel(fig, 7.6, 0.75, 3.1, 2.8)
-    ax.pcolormesh(state, cmap=VERDICTS, vmin=-1.5, vmax=1.5, edgecolors="white", linewidth=1.2)
-    ax.set(xlim=(0, 3), ylim=(T, 0))
+    verdict_cells(ax, state)
     ax.set_title("likeliest next token in one sequence")
     size = min(9.0, 0.6 * 72 * 2.8 / T)
     texts = [
@@ -55,7 +55,6 @@ def table(fig, model):
     add_labels(ax, points, texts, colors, size)
     ax.set_yticks(np.arange(T) + 0.5, labels, fontsize=size)
     ax.set_xticks(np.arange(3) + 0.5, STAGES)
-    clear_frame(ax)
     ax.set_ylabel("after")
 
 

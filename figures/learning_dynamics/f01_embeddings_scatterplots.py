@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from scratchformer.figures.marks import family_legend
+from scratchformer.figures.marks import family_legend, join
 from scratchformer.figures.scenes import (
     Points, Threads, hold_plane, last_positions, over_training, title_film,
 )
-from scratchformer.figures.style import GREY, panel, position_colors, token_colors
+from scratchformer.figures.style import panel, position_colors, token_colors
 from scratchformer.figures.words import position_names
 
 SIZE = (10, 7.4)
@@ -31,7 +31,7 @@ def scene(fig, snapshots):
     (position_points,), names = over_training(snapshots.W_pos)
     hold_plane(positions, names, position_points)
     positions.set_title("positions, joined in order")
-    (ladder,) = positions.plot([], [], color=GREY, linewidth=0.6, alpha=0.6, zorder=1)
+    (ladder,) = join(positions, np.empty((0, 2)))
     names = position_names(T)
     position_marks = Points(positions, names, shades, dict(enumerate(names)))
 

@@ -1,7 +1,7 @@
 """How embeddings, queries, keys and values come about, of every token at every position."""
 
 from scratchformer.figures.marks import family_legend
-from scratchformer.figures.scenes import hold_plane, over_training, pairs, title_film
+from scratchformer.figures.scenes import hold_plane, moving, over_training, pairs, title_film
 from scratchformer.figures.style import INK, K, Q, V, panel
 
 SIZE = (10, 8.2)
@@ -20,17 +20,13 @@ def scene(fig, snapshots):
         ("embed", snapshots.embed, INK, 0.62, 4.25), ("q = embed · W_q", snapshots.q, Q, 5.55, 4.25),
         ("k = embed · W_k", snapshots.k, K, 0.62, 0.72), ("v = embed · W_v", snapshots.v, V, 5.55, 0.72),
     )
-    moving = []
+    parts = []
     for name, vectors, color, left, bottom in spaces:
         ax = panel(fig, left, bottom, 4.3, 2.85)
         (points,), names = over_training(vectors)
         hold_plane(ax, names, points)
         ax.set_title(name, color=color)
-        moving += [(marks, points) for marks in pairs(ax, vocabulary, T, color)]
+        parts += [(marks, points) for marks in pairs(ax, vocabulary, T, color)]
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.15, neutral=True)
 
-    def update(i):
-        for marks, points in moving:
-            marks.move(points[i])
-
-    return [artist for marks, _ in moving for artist in marks.artists], update
+    return moving(parts)

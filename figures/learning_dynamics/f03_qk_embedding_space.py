@@ -1,7 +1,7 @@
 """How queries and keys come about, on the plane that they share."""
 
 from scratchformer.figures.marks import family_legend
-from scratchformer.figures.scenes import hold_plane, over_training, pairs, title_film
+from scratchformer.figures.scenes import hold_plane, moving, over_training, pairs, title_film
 from scratchformer.figures.style import INK, K, Q, panel
 
 SIZE = (10, 8.2)
@@ -28,13 +28,7 @@ def pair_space(ax, snapshots):
     (q, k), names = over_training(snapshots.q, snapshots.k)
     hold_plane(ax, names, q, k)
     ax.plot([0], [0], marker="o", markersize=9, markerfacecolor="none", color=INK, zorder=2)
-    moving = [
+    return moving([
         (marks, points) for points, color, side in ((k, K, 1), (q, Q, -1))
         for marks in pairs(ax, vocabulary, T, color, side)
-    ]
-
-    def update(i):
-        for marks, points in moving:
-            marks.move(points[i])
-
-    return [artist for marks, _ in moving for artist in marks.artists], update
+    ])
