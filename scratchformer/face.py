@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchformer.analysis.interventions import Ablation, ablate, parse_intervention
+from scratchformer.analysis.interventions import Ablation, ablate
+from scratchformer.analysis.selectors import parse_intervention
 from scratchformer.engine import gradcheck as checking
 from scratchformer.engine import model as engine
 from scratchformer.engine.names import Cache, Params
