@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchformer.analysis.families import FAMILIES, families_of
 from scratchformer.engine.lm_head import TINY
 from scratchformer.engine.model import empty_cache
 from scratchformer.engine.names import ACTIVATION_NAMES, TABLE
 from scratchformer.engine.steps import run_forward
 from scratchformer.run.data import parse_tokens
 from scratchformer.run.judge import count_wrong
-from scratchformer.run.rules import is_even, is_number, is_odd
 from scratchformer.system.errors import RunError, close, nearest
 
 ROUTES = {                              # name: (where it ends, what is added to it there, where it starts)
@@ -35,7 +35,6 @@ ROUTES = {                              # name: (where it ends, what is added to
     "skip_ffn": ("resid_post", "ffn_out", "resid_mid"),
 }
 NAMES = tuple(name for name in ACTIVATION_NAMES if name not in ("probs", "loss")) + tuple(ROUTES)
-FAMILIES = {"even": is_even, "odd": is_odd, "operator": lambda token: not is_number(token)}
 
 
 class Intervention(NamedTuple):
@@ -114,12 +113,12 @@ def parse_where(name, text, model):
 
 def parse_place(word, model):
     """The place that a word names: (V, T) bool. Raises ValueError for any other word."""
-    vocabulary, T = model.data.vocabulary, model.config.model.block_size
-    place = np.zeros((len(vocabulary), T), bool)
+    T = model.config.model.block_size
+    place = np.zeros((len(model.vocabulary), T), bool)
     if word in model.vocabulary:
         place[model.vocabulary.index(word)] = True
     elif word in FAMILIES:
-        place[[FAMILIES[word](token) for token in vocabulary]] = True
+        place[families_of(model.vocabulary) == word] = True
     elif word in (positions := [f"p{t}" for t in range(T)]):
         place[:, positions.index(word)] = True
     elif word == "*":
