@@ -6,8 +6,18 @@ from conftest import make_params, small_cases, train_run
 from hypothesis import given
 
 from scratchformer.analysis.interventions import (
-    NAMES, ROUTES, Intervention, ablate, ablation_report, answer_log_probs, forward_edited, lens,
-    parse_intervention, replacement, selected, touched,
+    NAMES,
+    ROUTES,
+    Intervention,
+    ablate,
+    ablation_report,
+    answer_log_probs,
+    forward_edited,
+    lens,
+    parse_intervention,
+    replacement,
+    selected,
+    touched,
 )
 from scratchformer.engine.model import forward, parameter_shapes
 from scratchformer.engine.names import ACTIVATION_NAMES, Params

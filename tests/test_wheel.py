@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 from conftest import REPO
+from test_notebook import NOTEBOOK
 
 from scratchformer.run.config import config_names
 
@@ -90,9 +91,18 @@ def test_an_installed_wheel_in_an_empty_folder(source, tmp_path):
     assert [path.name for path in empty.iterdir()] == ["runs"]
     plots = empty / "runs" / "plus_last_even.steps-200" / "plots"
     assert len(list(plots.rglob("*.png"))) == 23 and (plots / "captions.md").is_file()
-    done = call("explain", "plus_last_even", "5 8 3 +", "--visualize", "--name", "scores")
+    done = call("explain", "plus_last_even", "5 8 3 +", "--set", "training.steps=200", "--name", "scores")
     assert done.returncode == 0 and "scores" in done.stdout, done.stderr
     done = call("plus_last_evn")
     assert done.returncode == 2 and done.stderr.startswith("scratchformer: no config 'plus_last_evn'")
     done = call("--figure")
     assert done.returncode == 2 and done.stderr.endswith("; see scratchformer train --help\n")
+    subprocess.run([folder / "python", "-m", "pip", "install", "-q", "nbclient", "ipykernel"], check=True)
+    code = (
+        "import nbclient, nbformat, sys; notebook = nbformat.read(sys.argv[1], 4)\n"
+        "nbclient.NotebookClient(notebook, timeout=300).execute(); print('executed')"
+    )
+    done = subprocess.run(
+        [folder / "python", "-c", code, NOTEBOOK], cwd=empty, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "executed\n", done.stderr

@@ -44,8 +44,8 @@ OUT = Argument("--out", "where runs are kept (default: runs)", "DIR", default="r
 DEBUG = Argument("--debug", "run the maths as plain Python, for a debugger")
 
 VISUALIZE = Argument("--visualize", "use the saved run, do not train")
-RESUME = Argument("--resume", "continue an interrupted run")
-RETRAIN = Argument("--retrain", "train again even if the run is finished")
+RESUME = Argument("--resume", "continue an interrupted run; refuse if there is none")
+RETRAIN = Argument("--retrain", "start over, replacing the run that is there")
 
 STEP = Argument("--step", "use the snapshot of step N (default: the last)", "N", int)
 SEQUENCE = Argument("--sequence", 'tokens to follow, as in "4 9 + 4 10 7 + 10"', "TOKENS")

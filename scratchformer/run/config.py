@@ -15,13 +15,13 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import scratchformer
 from scratchformer.run.config_checks import check_together, check_value
 from scratchformer.run.own_rule import absolute, check_own_rule, describe_rule, is_reference
 from scratchformer.run.rules import RULES
 from scratchformer.system.errors import ConfigError, nearest, shown
 
-CONFIGS = next(path for home in scratchformer.__path__ if (path := Path(home, "configs")).is_dir())
+PACKAGE = Path(__file__).resolve().parent.parent
+CONFIGS = next(home / "configs" for home in (PACKAGE, PACKAGE.parent) if (home / "configs").is_dir())
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 LONGEST = 1_000_000                         # bytes of a config file
 LONGEST_NAME = 60                           # of a variant

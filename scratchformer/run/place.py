@@ -45,7 +45,7 @@ def find_saved(config, out, overridden, run_class=Run):
         folder = plain
     run = run_class.open(folder)
     if overridden and not run.files.holds(config):
-        raise RunError(f"the run in {folder} has other settings than --seed or --set ask for")
+        raise RunError(f"the run in {folder} has other settings than --set, --seed or --rule ask for")
     return run
 
 
@@ -94,5 +94,5 @@ def note_state(run):
         print(f"{run.folder} is unfinished, at step {run.steps[-1]:,} of {total:,}: the training command "
               "continues it", file=sys.stderr)
     if run.files.engine_changed():
-        print(f"the engine has changed since {run.folder} was trained: its weights are the old ones, "
-              "what they compute is the new one's; --retrain trains again", file=sys.stderr)
+        print(f"the engine has changed since {run.folder} was trained: old weights in a new engine; "
+              "--retrain trains again", file=sys.stderr)
