@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchformer.analysis.families import FAMILIES, families_of
 from scratchformer.engine.names import ACTIVATION_NAMES, TABLE
 from scratchformer.run.data import parse_tokens
-from scratchformer.run.rules import is_even, is_number, is_odd
 from scratchformer.system.errors import RunError, close, nearest
 
 ROUTES = {                              # name: (where it ends, what is added to it there, where it starts)
@@ -33,7 +33,6 @@ ROUTES = {                              # name: (where it ends, what is added to
     "skip_ffn": ("resid_post", "ffn_out", "resid_mid"),
 }
 NAMES = tuple(name for name in ACTIVATION_NAMES if name not in ("probs", "loss")) + tuple(ROUTES)
-FAMILIES = {"even": is_even, "odd": is_odd, "operator": lambda token: not is_number(token)}
 FEATURES = {"F": "unit", "C": "dim", "D": "dim", "H": "head"}
 EXAMPLE = "attention[+ -> odd]=mean or ffn_hidden[unit 3]"
 
@@ -146,7 +145,7 @@ def read_word(word, name, model, place, features):
                 )
         place[np.arange(len(place)) != model.vocabulary.index(token)] = False
     elif word in FAMILIES:
-        place[[not FAMILIES[word](token) for token in model.data.vocabulary]] = False
+        place[[family != word for family in families_of(model.vocabulary)]] = False
     elif re.fullmatch(r"p\d{1,9}", word) and int(word[1:]) < T:
         place[:, np.arange(T) != int(word[1:])] = False
     elif word != "*":
