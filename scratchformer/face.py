@@ -116,12 +116,12 @@ class Model(run_model.Model):
 
     def explain(
         self, tokens: str, name: str | None = None, at: str | tuple[int, ...] | None = None,
-        target: str | None = None, width: int = 80,
+        target: str | None = None, width: int = 80, brief: bool = False, why: str | None = None,
     ) -> Text:
         """The forward pass of an input in numbers, or one entry of it: `--explain` as a text."""
         if at is not None and not isinstance(at, str):
             at = ",".join(map(str, at))
-        return Text(explain(self, tokens, name, at, target, width))
+        return Text(explain(self, tokens, name, at, target, width, brief=brief, why=why))
 
     def ablate(self, *interventions: str) -> Ablation:
         """What becomes of the answers if activations are something else, as in "attention[+ -> even]"."""
