@@ -144,7 +144,6 @@ def test_options_may_stand_between_words():
     (["plus_last_even", "--visualise"], "did you mean '--visualize'?"),
     (["explain", "plus_last_even"], "TOKENS is missing"),
     (["ablate", "plus_last_even"], "WHAT is missing"),
-    (["quiz"], "NAME is missing"),
     (["prove"], "name a config"),
     (["seeds", "plus_last_even", "0"], "--seeds 0: must be at least 1"),
     (["plus_last_even", "--video", "--format", "png"], "--format png: must be gif or mp4"),

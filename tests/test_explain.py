@@ -19,6 +19,7 @@ from scratchformer.run.data import parse_tokens
 from scratchformer.system.errors import RunError
 from scratchformer.tools.explain import term as terms
 from scratchformer.tools.explain import trace
+from scratchformer.tools.explain.debugger import line_after
 from scratchformer.tools.explain.explain import explain, where
 from scratchformer.tools.explain.term import Operand, Term, constant, largest
 from scratchformer.tools.explain.text import number, visible
@@ -384,15 +385,17 @@ def test_parse_tokens():
         parse_tokens("y", (*range(100), "+"), 4)
 
 
-def debug(run, name, commands, **environment):
+def debug(run, name, commands, target=None, **environment):
     """What a user sees who types the commands into the debugger."""
     code = (
         "import sys; from scratchformer.run.run import Run; "
-        "from scratchformer.tools.explain.explain import *; "
-        "stop_in_debugger(Run.open(sys.argv[1]).at(20), '5 8 3 +', sys.argv[2]); print('the end')"
+        "from scratchformer.tools.explain.debugger import *; "
+        "stop_in_debugger(Run.open(sys.argv[1]).at(20), '5 8 3 +', sys.argv[2], *sys.argv[3:]); "
+        "print('the end')"
     )
+    words = [str(run.folder), name, *([target] if target else [])]
     return subprocess.run(
-        [sys.executable, "-c", code, str(run.folder), name], input="\n".join(commands) + "\n", cwd=REPO,
+        [sys.executable, "-c", code, *words], input="\n".join(commands) + "\n", cwd=REPO,
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"} | environment,
         capture_output=True, text=True, timeout=100,
     )
@@ -406,19 +409,28 @@ def debug(run, name, commands, **environment):
 def test_stop_in_the_debugger(tiny_run, name, ask, answer):
     done = debug(tiny_run, name, [f"p {ask}", "c"])
     assert done.returncode == 0, done.stderr
-    file, line = where(name)
+    file, line = where(name)[0], line_after(name)
     assert f"{REPO / file}({line})" in done.stdout and f"-> {source_line(file, line)}" in done.stdout
+    assert source_line(file, where(name)[1]) not in done.stdout         # that line is done
     assert answer in done.stdout and done.stdout.count("(Pdb)") == 2
     assert done.stdout.endswith("the end\n")
 
 
-def test_the_debugger_shows_what_the_line_computes(tiny_run):
-    done = debug(tiny_run, "mixed", [
-        "p 'before', c.mixed[0, 0, 0, 0]", "n", "p 'sum', c.mixed[0, 0].sum().item()", "q",
-    ])
+def test_the_debugger_stops_when_the_quantity_is_complete(tiny_run):
+    done = debug(tiny_run, "mixed", ["p 'sum', c.mixed[0, 0].sum().item(), c.attn_out[0, 0, 0].item()", "q"])
     value = tiny_run.at(20).forward(tiny_ids(tiny_run)).mixed.sum()
-    assert "('before', nan)" in done.stdout or "np.float64(nan)" in done.stdout
-    assert float(re.search(r"'sum', ([-\d.e]+)", done.stdout)[1]) == pytest.approx(value, rel=1e-12)
+    assert float(re.search(r"'sum', ([-\d.e]+), nan", done.stdout)[1]) == pytest.approx(value, rel=1e-12)
+    assert "mixed is complete" in done.stdout and "p c.mixed" in done.stdout
+    assert done.returncode == 0 and done.stdout.endswith("the end\n")
+
+
+def test_the_debugger_reaches_the_backward_pass(tiny_run):
+    ask = "p 'sum', d.attention[0, 0].sum().item(), d.q[0, 0, 0, 0].item()"
+    done = debug(tiny_run, "scores", [ask, "c"], "8")
+    model = tiny_run.at(20)
+    _, dcache = backward(model.params, model.forward(tiny_ids(tiny_run), [[-1, -1, -1, 8]]))
+    value = dcache.attention.sum()
+    assert float(re.search(r"'sum', ([-\d.e]+), nan", done.stdout)[1]) == pytest.approx(value, rel=1e-9)
     assert done.returncode == 0 and done.stdout.endswith("the end\n")
 
 

@@ -24,7 +24,7 @@ class Argument:
     metavar: str = ""                   # what its value is called
     type: Callable = str
     default: object = None
-    many: str = ""                      # "+": several values; "append": may be repeated
+    many: str = ""                      # "+": several values; "append": may be repeated; "?": may be left out
     must: str = ""                      # what the value must be, in words
     test: Callable = lambda value: True     # and whether it is
 

@@ -17,7 +17,7 @@ ARGUMENTS = (
     Argument("--target", "the next token, for the loss and gradients", "TOKEN"),
     Argument("--brief", "only what the rule asks, what is read and predicted"),
     Argument("--why", "what the logit of this token is made of", "TOKEN"),
-    Argument("--pdb", "with --name: stop there in the debugger"),
+    Argument("--pdb", "with --name: stop in the debugger when it is complete"),
 )
 
 
@@ -27,7 +27,8 @@ def run(args):
         raise UsageError("--pdb stops at a quantity: give its --name")
     run = requested_run(args)
     from scratchformer.engine.names import ACTIVATION_NAMES
-    from scratchformer.tools.explain.explain import check_name, explain, stop_in_debugger
+    from scratchformer.tools.explain.debugger import stop_in_debugger
+    from scratchformer.tools.explain.explain import check_name, explain
 
     if args.pdb:
         check_name(args.name, ACTIVATION_NAMES)
@@ -40,7 +41,7 @@ def run(args):
         explain(run.untrained, *question, **more)           # mistakes are told before training
     model, _ = train_model(args, run)
     if args.pdb:
-        stop_in_debugger(model, args.explain, args.name)
+        stop_in_debugger(model, args.explain, args.name, args.target)
     else:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         print(explain(model, *question, get_terminal_size().columns, color, **more))

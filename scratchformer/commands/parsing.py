@@ -108,7 +108,7 @@ def parse_arguments(command, words, by_verb):
     if CONFIG in command.ARGUMENTS and not args.config:
         raise UsageError(f"{NO_CONFIG}; {command_line('--list')} shows all")
     for entry in command.FLAGS[:1]:
-        if entry.metavar and getattr(args, entry.dest) in (None, []):
+        if entry.metavar and entry.many != "?" and getattr(args, entry.dest) in (None, []):
             raise UsageError(f"{entry.metavar} is missing: {entry.help}")
     for entry in arguments_of(command):
         value = getattr(args, entry.dest)
@@ -125,10 +125,12 @@ def add_argument(parser, entry, as_word):
     if not entry.metavar:
         parser.add_argument(entry.flag, action="store_true")
     elif as_word:
-        nargs = "*" if entry.many else "?"
+        nargs = "*" if entry.many in ("+", "append") else "?"
         parser.add_argument(entry.dest, type=entry.type, metavar=entry.metavar, nargs=nargs)
     else:
-        how = {"append": {"action": "append"}, "+": {"nargs": "+"}}.get(entry.many, {})
+        how = {"append": {"action": "append"}, "+": {"nargs": "+"}, "?": {"nargs": "?", "const": ""}}.get(
+            entry.many, {}
+        )
         parser.add_argument(entry.flag, type=entry.type, metavar=entry.metavar, **how)
 
 

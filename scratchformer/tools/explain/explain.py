@@ -4,18 +4,12 @@
     explain(model, "5 8 3 +", why="8")                  what the logit of 8 is made of
     explain(model, "5 8 3 +", "scores", "3,1")          one entry
     explain(model, "5 8 3 +", "scores", "3,1", "8")     and the routes of its gradient
-    stop_in_debugger(model, "5 8 3 +", "scores")        the line that computes it, in pdb
 """
-
-import bdb
-import inspect
-import pdb
 
 import numpy as np
 
 from scratchformer.analysis.followed import at_position
-from scratchformer.engine import passes
-from scratchformer.engine.model import backward, empty_cache
+from scratchformer.engine.model import backward
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE
 from scratchformer.engine.steps import forward_steps
 from scratchformer.run.data import parse_tokens
@@ -169,39 +163,3 @@ def check_name(name, names):
 def where(name):
     """(file, line) of the call in the forward pass that fills an activation."""
     return "scratchformer/engine/passes.py", forward_steps()[name].line
-
-
-class Debugger(pdb.Pdb):
-    """A pdb that asks for no command before its first breakpoint."""
-
-    started = False
-
-    def user_line(self, frame):
-        if self.started or self.break_here(frame):
-            super().user_line(frame)
-        else:
-            self.set_continue()
-        self.started = True
-
-
-def stop_in_debugger(model, tokens, name):
-    """Run the forward pass of an input and stop in pdb on the line that computes an activation.
-
-    There the activations are `c.name`, the parameters `p.name` (in pdb: `p c.q`, `p p.W_q`); what is not
-    computed yet is nan. Raises RunError where the model has no such token or name, and if the engine is
-    compiled: NUMBA_DISABLE_JIT=1 leaves it Python.
-    """
-    params, ids = model.params, read_tokens(model, tokens)
-    check_name(name, ACTIVATION_NAMES)
-    if not inspect.isfunction(passes.forward_pass):
-        raise RunError("a debugger sees no compiled code: set NUMBA_DISABLE_JIT=1 before Python starts")
-    tokens = ids[None]
-    cache = empty_cache(params, tokens, np.full(tokens.shape, -1), model.use_residual)
-    for activation in ACTIVATION_NAMES:
-        getattr(cache, activation)[...] = np.nan
-    debugger = Debugger()
-    debugger.set_break(passes.__file__, where(name)[1], temporary=True)
-    try:
-        debugger.runcall(passes.forward_pass, params, cache)
-    except bdb.BdbQuit:
-        return
