@@ -20,12 +20,13 @@ from scratchformer.run import run as run_run
 from scratchformer.run.config import Config, load_config
 from scratchformer.run.data import parse_tokens
 from scratchformer.run.job import train_run
-from scratchformer.run.place import find_place
+from scratchformer.run.place import find_place, own_folder
 from scratchformer.system.files import write_atomically
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
 from scratchformer.tools.prove.verdict import Proof
 from scratchformer.tools.seeds import sweep as seeds
+from scratchformer.tools.seeds.report import sweep_report
 
 Rule = Callable[..., set | None]
 Tokens = str | Iterable[int]
@@ -138,6 +139,17 @@ class Run(run_run.Run):
     model_class = Model
 
 
+class Study(seeds.Sweep):
+    """A config and what each of its seeds came to: `results`, and `model(seed)`."""
+
+    def model(self, seed: int) -> Model:
+        """The Model that a seed came to; RunError if it has no result."""
+        return super().model(seed, Run)
+
+    def __repr__(self) -> str:
+        return sweep_report(self)
+
+
 def train(
     config: str | Rule = "plus_last_even", seed: int | None = None,
     settings: Mapping[str, object] | None = None, out: str | Path = "runs", retrain: bool = False,
@@ -211,7 +223,7 @@ def gradcheck(model: Model, tokens: Tokens, target: Tokens | int) -> checking.Ch
 def sweep(
     config: str | Rule, seeds_or_count: int | Iterable[int], settings: Mapping[str, object] | None = None,
     out: str | Path = "runs", executor: Executor | None = None,
-) -> seeds.Sweep:
+) -> Study:
     """A config trained from many seeds: how often it learns its rule, how soon, and to what.
 
     seeds_or_count: a count for seeds 0, 1, ..., or the seeds; executor: of concurrent.futures, if not the
@@ -219,4 +231,4 @@ def sweep(
     """
     found = find_config(config, None, settings, out)
     chosen = range(seeds_or_count) if isinstance(seeds_or_count, int) else list(seeds_or_count)
-    return seeds.sweep(found, chosen, Path(out) / found.name / "seeds", executor)
+    return Study(*seeds.sweep(found, chosen, own_folder(found, out) / "seeds", executor))

@@ -145,7 +145,7 @@ def test_options_may_stand_between_words():
     (["explain", "plus_last_even"], "TOKENS is missing"),
     (["ablate", "plus_last_even"], "WHAT is missing"),
     (["prove"], "name a config"),
-    (["seeds", "plus_last_even", "0"], "--seeds 0: must be at least 1"),
+    (["prove", "plus_last_even", "--prove-limit", "0"], "--prove-limit 0: must be above 0"),
     (["plus_last_even", "--video", "--format", "png"], "--format png: must be gif or mp4"),
     (["plus_last_even", "--format", "gif"], "--format gif: must be png, svg or pdf"),
     (["plus_last_even", "--prove", "--prove-limit", "nan"], "--prove-limit nan: must be above 0"),
