@@ -411,7 +411,8 @@ def test_a_grid_of_settings(tmp_path):
     assert f"{result.rule_error:.6f}" == rows[-1]["rule_error"]
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("seed_*.npz")}
     assert run_cli(*command, "--seeds", "5-6", *grid).returncode == 0
-    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("seed_*.npz")}    # nothing trained again
+    now = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("seed_*.npz")}
+    assert before == now                                        # nothing was trained again
 
 
 def test_the_figure_of_a_grid(config, tmp_path, monkeypatch):
