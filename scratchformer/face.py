@@ -95,10 +95,13 @@ class Model(run_model.Model):
         """(gradients of the parameters, gradients of the intermediates) of a Cache with a target."""
         return engine.backward(self.params, cache)
 
-    def figure(self, name: str, sequence: str | None = None, dpi: int = 100) -> Picture:
+    def figure(
+        self, name: str, sequence: str | None = None, head: int = 1, dpi: int = 100,
+    ) -> Picture:
         """A figure by name or number, such as "13_qk_attention" or "13".
 
-        sequence: tokens to follow in place of the first of `demos`; dpi: pixels an inch
+        sequence: tokens to follow in place of the first of `demos`; head: the one to show, from 1 on; dpi:
+        pixels an inch
         """
         import matplotlib
 
@@ -113,7 +116,7 @@ class Model(run_model.Model):
             run.follow(sequence)
             model = Model(run, self.step, self.params)
         with matplotlib.rc_context(RC):
-            return Picture(make_figure(model, name), dpi)
+            return Picture(make_figure(model.with_head(head), name), dpi)
 
     def explain(
         self, tokens: str, name: str | None = None, at: str | tuple[int, ...] | None = None,
