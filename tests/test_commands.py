@@ -23,8 +23,10 @@ FOREIGN = [
     if flag not in parsing.flags_of(command) and (by_verb or name != "train")
 ]
 SAMPLES = {"--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v"}
-VALUES = {"--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",
-          "--every": "2", "--figure": "5", "--prove-limit": "5", "--rule": "rule.py", "--set": "training.steps=3"}
+VALUES = {
+    "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3", "--every": "2",
+    "--figure": "5", "--prove-limit": "5", "--rule": "rule.py", "--set": "training.steps=3",
+}
 
 
 def parse(words):
