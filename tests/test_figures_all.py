@@ -23,7 +23,8 @@ FILES = [
     "09_qk_space", "10_qk_space_focus", "11_probability_heatmap_with_values", "12_sequence_embeddings",
     "13_qk_attention", "14_value_output", "15_residuals", "16_value_demo0", "17_value_demo1",
     "18_value_demo2", "supplementary/07_qkv_overview", "supplementary/09_qk_full_heatmap",
-    "supplementary/14_attention_matrix", "supplementary/16_value_arrows",
+    "supplementary/11_decision_map", "supplementary/14_attention_matrix", "supplementary/15_feed_forward",
+    "supplementary/16_value_arrows",
     "extended/08_qkv_transforms_extended",
 ]
 

@@ -6,14 +6,7 @@ from conftest import make_params, small_cases, train_run
 from hypothesis import given
 
 from scratchformer.analysis.interventions import (
-    ablate,
-    ablation_report,
-    answer_log_probs,
-    forward_edited,
-    lens,
-    replacement,
-    selected,
-    touched,
+    ablate, ablation_report, answer_log_probs, forward_edited, lens, replacement, selected, touched,
 )
 from scratchformer.analysis.selectors import NAMES, ROUTES, Intervention, parse_intervention
 from scratchformer.engine.model import forward, parameter_shapes

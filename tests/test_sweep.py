@@ -15,12 +15,7 @@ from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli, 
 from matplotlib.figure import Figure
 
 from scratchformer.analysis.clusters import (
-    Solutions,
-    align_planes,
-    find_groups,
-    interchangeable,
-    plane_distance,
-    whiten,
+    Solutions, align_planes, find_groups, interchangeable, plane_distance, whiten,
 )
 from scratchformer.engine.model import forward
 from scratchformer.engine.warm import compile_engine

@@ -6,23 +6,11 @@ of p.x. `steps.py` reads these very lists, so a line here is all that a quantity
 """
 
 from scratchformer.engine.attention import (
-    attention_backward,
-    attention_forward,
-    attn_out_backward,
-    attn_out_forward,
-    mixed_backward,
-    mixed_forward,
-    project_backward,
-    project_forward,
-    scores_backward,
-    scores_forward,
+    attention_backward, attention_forward, attn_out_backward, attn_out_forward, mixed_backward, mixed_forward,
+    project_backward, project_forward, scores_backward, scores_forward,
 )
 from scratchformer.engine.embedding import (
-    embed_backward,
-    embed_forward,
-    pos_embed_backward,
-    pos_embed_forward,
-    token_embed_backward,
+    embed_backward, embed_forward, pos_embed_backward, pos_embed_forward, token_embed_backward,
     token_embed_forward,
 )
 from scratchformer.engine.feed_forward import ffn_hidden_backward, ffn_hidden_forward, ffn_pre_backward
