@@ -25,7 +25,8 @@ FOREIGN = [
 SAMPLES = {"--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v"}
 VALUES = {
     "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",
-    "--every": "2", "--figure": "5", "--prove-limit": "5", "--rule": "rule.py", "--set": "training.steps=3",
+    "--every": "2",
+    "--figure": "5", "--prove-limit": "5", "--rule": "rule.py", "--set": "training.steps=3",
 }
 
 

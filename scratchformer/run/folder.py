@@ -3,7 +3,8 @@
     <out>/<config>/config.toml                      the resolved config
     <out>/<config>/engine.txt, data.txt             digests of the maths and the data that trained it
     <out>/<config>/history.csv                      losses and rule errors, a row an evaluation
-    <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
+    <out>/<config>/checkpoints/step_000100.npy      a snapshot: all parameters at a step, end to end: (P,),
+                                                    in the order of PARAMETERS in engine/names.py
     <out>/<config>/checkpoints/state.npz            what an exact resume needs
     <out>/<config>/plots/                           figures
 """
