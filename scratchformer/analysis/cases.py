@@ -22,7 +22,7 @@ from math import inf, prod
 import numpy as np
 
 from scratchformer.analysis.bounds import judge_cases
-from scratchformer.analysis.lazy_history import as_masks, rule_cases
+from scratchformer.analysis.lazy_history import as_masks
 from scratchformer.analysis.query import make_query
 
 FEW = 64                                # contexts of a case that are judged one by one
@@ -168,32 +168,25 @@ class Settled:
 
     cases: list                         # of decided Cases
     undecided: list                     # of Cases that time did not suffice for
-    free: list                          # RuleCases that the rule says nothing about
     trace: list                         # (seconds, share of constrained contexts settled) now and then
     judged: int                         # how many cases were judged, those that were split included
 
 
-def settle(judge, rule, limit_seconds=inf, progress=lambda text: None):
-    """Settle every context of 1 to block_size tokens: Settled. Not all of them, if the time is up before.
+def settle(judge, rule_cases, limit_seconds=inf, progress=lambda text: None):
+    """Settle every context that a rule constrains: Settled. Not all of them, if the time is up before.
 
-    judge: Judge of the model; rule: function of the history
+    judge: Judge of the model; rule_cases: RuleCases of any lengths, disjoint
     """
     start = time.perf_counter()
-    vocabulary, T = judge.model.data.vocabulary, judge.model.config.model.block_size
-    settled, order, total = Settled([], [], [], [], 0), 0, 0
-    heap = []
-    for length in range(1, T + 1):
-        for rule_case in rule_cases(rule, vocabulary, length):
-            if not rule_case.answer:
-                settled.free.append(rule_case)
-                continue
-            for case in split_last_token(rule_case, len(vocabulary)):
-                total += case.size
-                if len(case.answer) == len(vocabulary):     # everything is allowed
-                    case.verdict, case.lower, case.context = "right", inf, tuple(case.members.argmax(axis=1).tolist())
-                    settled.cases.append(case)
-                else:
-                    heap.append((-case.size, len(heap), case))
+    settled, heap, total = Settled([], [], [], 0), [], 0
+    for rule_case in rule_cases:
+        for case in split_last_token(rule_case, len(judge.model.vocabulary)) if rule_case.answer else ():
+            total += case.size
+            if len(case.answer) == len(judge.model.vocabulary):     # everything is allowed
+                case.verdict, case.lower = "right", inf
+                settled.cases.append(case)
+            else:
+                heap.append((-case.size, len(heap), case))
     heapq.heapify(heap)
     order, left = len(heap), sum(-size for size, *_ in heap)
     while heap and time.perf_counter() - start < limit_seconds:
@@ -226,43 +219,39 @@ def split_last_token(rule_case, size):
         yield Case(own, rule_case.answer)
 
 
-def least_margin_of(judge, cases, best, accepts, deadline=inf):
-    """(margin, context, certified): the smallest margin of the contexts in some cases that `accepts` is true of.
+def least_margin_of(judge, cases, accepts, deadline=inf):
+    """(margin, context, floor): the smallest margin of those contexts in some cases that `accepts` is true of.
 
-    best: (margin, context) of such a context, or (inf, ()); certified: no such context has a smaller one, but
-    for rounding; if the time was up before, the least that it can be. accepts: of a tuple of ids
+    cases: judged Cases; accepts: of a tuple of ids. floor: no such context has a smaller margin than that, which
+    is the margin itself, but for rounding, unless the time was up before; (inf, (), inf) for no context
     """
-    heap = [(case.lower, n, case) for n, case in enumerate(cases) if case.lower < best[0]]
+    best = min((found_in(case, accepts) for case in cases), default=(inf, ()))
+    heap = [(case.lower, n, case) for n, case in enumerate(cases) if case.lower < best[0] and not len(case.each)]
     heapq.heapify(heap)
     order = len(heap)
-    while heap:
-        bound = heap[0][0]
-        if bound >= best[0] - 1e-12 * (1 + abs(best[0])):
-            break
+    while heap and heap[0][0] < best[0] - 1e-12 * (1 + abs(best[0])):
         if time.perf_counter() > deadline:
-            return *best, bound
-        taken = []
-        while heap and len(taken) < 64 and heap[0][0] < best[0]:
-            taken.append(heapq.heappop(heap)[2])
-        for case in taken:
-            best = min(best, *found_in(case, accepts))
-        parts = [Case(members, case.answer) for case in taken for members in case.split]
-        judge.judge(parts)
-        for part in parts:
-            best = min(best, *found_in(part, accepts))
-            if not part.each:
+            return *best, heap[0][0]
+        taken = [heapq.heappop(heap) for _ in range(min(64, len(heap)))]
+        parts = [
+            (bound, Case(members, case.answer)) for bound, _, case in taken if bound < best[0]
+            for members in case.split
+        ]
+        judge.judge([part for _, part in parts])
+        for bound, part in parts:
+            best = min(best, found_in(part, accepts))
+            if not len(part.each):
                 order += 1
                 heapq.heappush(heap, (max(part.lower, bound), order, part))
     return *best, best[0]
 
 
 def found_in(case, accepts):
-    """(margin, context) of what is known of a case's contexts, of those that are accepted; twice inf if none."""
-    none = (inf, ())
-    if not case.each:
-        return [(case.margin, case.context) if accepts(case.context) else none, none]
+    """(margin, context) of what is known of a case's contexts, of those that are accepted; (inf, ()) of none."""
+    if not len(case.each):
+        return (case.margin, case.context) if accepts(case.context) else (inf, ())
     contexts, margins = case.each
     for n in margins.argsort(kind="stable"):
         if accepts(context := tuple(contexts[n].tolist())):
-            return [(float(margins[n]), context), none]
-    return [none, none]
+            return float(margins[n]), context
+    return inf, ()

@@ -9,7 +9,7 @@ FLAGS = (Argument("--prove", HELP),)
 ARGUMENTS = (
     *TRAINED, STEP,
     Argument(
-        "--prove-limit", "longest proof (default: 600)", "SECONDS", float, 600.0,
+        "--prove-limit", "then stop, with the bounds so far (default: 600)", "SECONDS", float, 600.0,
         must="be above 0", test=lambda value: value > 0,
     ),
 )
