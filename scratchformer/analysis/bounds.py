@@ -142,9 +142,13 @@ def supremum(weights, heights, case, sign, context):
     L, V = heights.shape
     least, most = inf, -inf
     for t in range(L):
+        highest = -inf
         for x in range(V):
             if case[t, x]:
-                least, most = min(least, sign * heights[t, x]), max(most, sign * heights[t, x])
+                height = sign * heights[t, x]
+                if height > highest:
+                    highest, context[t] = height, x
+                least, most = min(least, height), max(most, height)
     if weights[0, 0] < 0 or least == most:      # a quotient is a mean, so no more than the greatest height
         return most
     value = least

@@ -26,6 +26,7 @@ from scratchformer.analysis.lazy_history import as_masks
 from scratchformer.analysis.query import make_query
 
 FEW = 64                                # contexts of a case that are judged one by one
+TINY = np.finfo(float).tiny
 ROUND = 4096                            # cases judged between two looks at the clock
 
 
@@ -148,7 +149,8 @@ def cut(members, position, gains):
     tokens = members[position].nonzero()[0]
     tokens = tokens[gains[tokens].argsort(kind="stable")]
     i, n = np.arange(1, len(tokens)), len(tokens)
-    below, total = gains[tokens].cumsum()[:-1], gains[tokens].sum()
+    gains = gains[tokens] / max(abs(gains[tokens]).max(), TINY)
+    below, total = gains.cumsum()[:-1], gains.sum()
     first = int((i * (n - i) * ((total - below) / (n - i) - below / i) ** 2).argmax()) + 1
     parts = members.copy(), members.copy()
     for part, gone in zip(parts, (tokens[first:], tokens[:first]), strict=True):

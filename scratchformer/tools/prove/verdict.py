@@ -72,12 +72,11 @@ def prove_report(proof):
         f"{proof.name} at step {proof.step:,}: every context of 1 to {proof.block_size} tokens that the rule "
         f"constrains, in {proof.judged:,} cases, judged in {proof.seconds:.1f} s", WIDTH,
     )
-    width = max(16, 2 + len(number(proof.any.total.total())))
-    lines.append(f"\n{'contexts':<12}{'number':>{width}}{'wrong':>{width}}{'share':>10}   smallest margin")
+    lines.append(f"\n{'contexts':<11}{'number':>23}{'wrong':>23}{'share':>9}{'least margin':>14}")
     for name, verdict in verdicts:
         total, wrong = verdict.total.total(), verdict.wrong.total()
         share = f"{wrong / max(total, 1):.4%}"
-        lines.append(f"{name:<12}{number(total):>{width}}{number(wrong):>{width}}{share:>10}{verdict.margin:>18.3g}")
+        lines.append(f"{name:<11}{number(total):>23}{number(wrong):>23}{share:>9}{verdict.margin:>14.3g}")
     for name, verdict in verdicts:
         if verdict.close:
             lines.append(f"too close to call, {name}: {number(verdict.close.total())} within rounding of 0")
@@ -117,10 +116,10 @@ def conclusion(verdict):
     return "nothing to prove: the rule constrains no producible context"
 
 
-def number(count):
+def number(count, longest=22):
     """A count with commas, or in powers of ten where that would be too long."""
     text = f"{count:,}"
-    return text if len(text) <= 22 else f"{count:.6g}"
+    return text if len(text) <= longest else f"{count:.6g}"
 
 
 def groups(title, proof, name):
@@ -131,11 +130,11 @@ def groups(title, proof, name):
     ), strict=True):
         for key, count in counter.items():
             group[name(key)] += count
-    lines = [f"\n{title:<22}{'producible':>12}{'of':>16}{'any':>12}{'of':>16}"]
+    lines = [f"\n{title:<20}{'producible':>15}{'of':>15}{'any':>15}{'of':>15}"]
     worst = counts[2].most_common(12)
     for group, _ in worst:
-        wrong, total, wrong_any, total_any = (count[group] for count in counts)
-        lines.append(f"{shorten(group, 20):<22}{wrong:>12,}{total:>16,}{wrong_any:>12,}{total_any:>16,}")
+        columns = "".join(f"{number(count[group], 14):>15}" for count in counts)
+        lines.append(f"{shorten(group, 19):<20}{columns}")
     if len(counts[2]) > len(worst):
         lines.append(f"and {len(counts[2]) - len(worst):,} more")
     return lines
