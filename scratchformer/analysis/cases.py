@@ -221,13 +221,13 @@ def split_last_token(rule_case, size):
         yield Case(own, rule_case.answer)
 
 
-def least_margin_of(judge, cases, accepts, deadline=inf):
-    """(margin, context, floor): the smallest margin of those contexts in some cases that `accepts` is true of.
+def least_margin_of(judge, cases, among=None, deadline=inf):
+    """(margin, context, floor): the smallest margin of the contexts in some judged cases.
 
-    cases: judged Cases; accepts: of a tuple of ids. floor: no such context has a smaller margin than that, which
-    is the margin itself, but for rounding, unless the time was up before; (inf, (), inf) for no context
+    among: a Producible: of its contexts only. floor: no such context has a smaller margin than that, which is
+    the margin itself, but for rounding, unless the time was up before. (inf, (), inf) if there is no context.
     """
-    best = min((found_in(case, accepts) for case in cases), default=(inf, ()))
+    best = min((found_in(case, among) for case in cases), default=(inf, ()))
     heap = [(case.lower, n, case) for n, case in enumerate(cases) if case.lower < best[0] and not len(case.each)]
     heapq.heapify(heap)
     order = len(heap)
@@ -237,23 +237,25 @@ def least_margin_of(judge, cases, accepts, deadline=inf):
         taken = [heapq.heappop(heap) for _ in range(min(64, len(heap)))]
         parts = [
             (bound, Case(members, case.answer)) for bound, _, case in taken if bound < best[0]
-            for members in case.split
+            for members in (among and among.cut(case.members, case.context)) or case.split
+            if among is None or among.count(members)
         ]
         judge.judge([part for _, part in parts])
         for bound, part in parts:
-            best = min(best, found_in(part, accepts))
+            best = min(best, found_in(part, among))
             if not len(part.each):
                 order += 1
                 heapq.heappush(heap, (max(part.lower, bound), order, part))
     return *best, best[0]
 
 
-def found_in(case, accepts):
-    """(margin, context) of what is known of a case's contexts, of those that are accepted; (inf, ()) of none."""
-    if not len(case.each):
-        return (case.margin, case.context) if accepts(case.context) else (inf, ())
-    contexts, margins = case.each
-    for n in margins.argsort(kind="stable"):
-        if accepts(context := tuple(contexts[n].tolist())):
-            return float(margins[n]), context
-    return inf, ()
+def found_in(case, among):
+    """(margin, context) of what is known of a case's contexts, or of those in `among`; (inf, ()) if nothing is."""
+    contexts, margins = case.each if len(case.each) else (np.array([case.context]), np.array([case.margin]))
+    if among is not None:
+        inside = among.are(contexts)
+        contexts, margins = contexts[inside], margins[inside]
+    if not len(margins):
+        return inf, ()
+    least = int(margins.argmin())
+    return float(margins[least]), tuple(contexts[least].tolist())

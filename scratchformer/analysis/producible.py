@@ -96,6 +96,34 @@ class Producible:
             state = np.maximum(state, 0)
         return alive
 
+    def cut(self, members, context):
+        """Split a case at what makes one of its contexts (L,) not producible: two (L, V) masks, None if it is.
+
+        Where its token is forbidden: between tokens allowed there and others. Where all of the case's are: at the
+        newest position before with a choice, between tokens after which one is allowed and others.
+        """
+        context, state = np.array(context), 0
+        for t, token in enumerate(context):
+            after, before = self.steps[t][state, token], state
+            if after < 0:
+                break
+            state = after
+        else:
+            return None
+        good = members[t] & (self.steps[t][before] >= 0)
+        position = t
+        if not good.any():
+            position = max((s for s in range(t) if members[s].sum() > 1), default=t)
+            path = members.copy()
+            for x in members[position].nonzero()[0]:
+                path[position] = np.arange(self.size) == x
+                path[:position] = context[:position, None] == np.arange(self.size)
+                good[x] = self.count(path[: t + 1]) > 0
+        parts = members.copy(), members.copy()
+        parts[0][position] &= good
+        parts[1][position] &= ~good
+        return parts if parts[0].any(axis=1).all() and parts[1].any(axis=1).all() else None
+
     def contexts(self, members):
         """The producible contexts of a case, one by one, as tuples of ids; none is tried in vain."""
         L = len(members)

@@ -108,12 +108,10 @@ def find_margins(judge, settled, automaton, producible, everything, deadline):
     cases = [case for case in settled.cases if case.lower < inf]
     judge.judge([case for case in settled.undecided if not case.split])
     cases += settled.undecided
-    for verdict, accepts in (
-        (everything, lambda context: True), (producible, lambda context: bool(automaton.are([context])[0])),
-    ):
-        if verdict is producible:
+    for verdict, among in ((everything, None), (producible, automaton)):
+        if among:
             cases = [case for case in cases if automaton.count(case.members)]
-        verdict.margin, context, verdict.floor = least_margin_of(judge, cases, accepts, deadline)
+        verdict.margin, context, verdict.floor = least_margin_of(judge, cases, among, deadline)
         verdict.context = tuple(vocabulary[i] for i in context)
 
 
