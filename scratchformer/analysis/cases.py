@@ -41,7 +41,7 @@ class Case:
     margin: float = inf                 # that of `context`, near the least
     context: tuple = ()                 # ids
     split: tuple = ()                   # two (L, V) masks: what to judge if it is not decided
-    each: tuple = ()                    # mixed: ids (N, L) and margins (N,) of its contexts; rounding
+    each: tuple = ()                    # of a case judged by each: ids (N, L) and margins (N,) of its contexts
     rounding: float = 0.0
 
     @property
@@ -135,7 +135,8 @@ def run_kernel(query, rounding, members, answers):
     for row, answer in zip(allowed, answers, strict=True):
         row[list(answer)] = True
     outputs = (
-        np.empty(N), np.empty(N), np.empty(N), np.empty((N, L), np.int64), np.empty(N, np.int64), np.empty((N, V)),
+        np.empty(N), np.empty(N), np.empty(N), np.empty((N, L), np.int64), np.empty(N, np.int64),
+        np.empty((N, V)),
     )
     judge_cases(query, members, allowed, rounding, *outputs)
     return outputs

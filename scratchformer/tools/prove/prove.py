@@ -53,6 +53,7 @@ def prove(model, limit_seconds=600, progress=None, rule=None):
     failures = list_failures(model, settled, automaton)
     return Proof(
         model.name, model.step, T, time.perf_counter() - start, settled.judged, settled,
+        [case for table in tables for case in table if not case.answer],
         replace(producible, failures=failures[True]),
         replace(everything, failures=failures[True] + failures[False]),
     )

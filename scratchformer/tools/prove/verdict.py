@@ -56,6 +56,7 @@ class Proof(NamedTuple):
     seconds: float
     judged: int                         # cases, those that were split included
     settled: object                     # the Settled cases that the counts come from
+    free: list                          # RuleCases of the contexts that the rule says nothing about
     producible: Verdict
     any: Verdict                        # its failures: the producible ones, then the others
 
