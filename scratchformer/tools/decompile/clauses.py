@@ -7,7 +7,8 @@ After a last token a model's answer is tried as
     Scan        a function of the most recent token of some kind, and another answer if there is none; and after
                 tokens that lie far back, yet another
 
-Of those the one with the fewest bits is taken: of its description, and of what it gets wrong.
+Of those the one with the fewest bits is taken: of its description, and of what it gets wrong. What a mistake
+costs is not known before the exceptions are; decompile.py tries several prices.
 """
 
 from collections import Counter
@@ -15,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-WRONG_BITS = 3000                       # what it costs to be wrong about everything
 ENTRY_BITS, SET_BITS = 4, 12            # of an entry of a function, of a set of tokens
 
 
@@ -146,11 +146,17 @@ def far_answers(scan, token, distance, says):
     return tuple(far)
 
 
-def fit_clause(samples, size):
-    """The clause with the fewest bits for some Samples."""
-    def cost(clause):
-        return clause.bits + WRONG_BITS * float((clause.says(samples.contexts) != samples.says).mean())
-    return min(candidates(samples, size), key=cost)
+def rate_clauses(samples, size):
+    """[(clause, share of the samples that it gets wrong)] of every candidate."""
+    return [
+        (clause, float((clause.says(samples.contexts) != samples.says).mean()))
+        for clause in candidates(samples, size)
+    ]
+
+
+def choose_clause(rated, price):
+    """The clause with the fewest bits, where being wrong about everything costs `price` bits."""
+    return min(rated, key=lambda entry: entry[0].bits + price * entry[1])[0]
 
 
 def draw_samples(model, token, count=3000):

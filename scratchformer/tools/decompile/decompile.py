@@ -7,6 +7,7 @@ cases are split until each has one answer; so the exceptions are listed as produ
 `predict(history)` of the file is the model's top prediction after every context.
 """
 
+import textwrap
 import time
 import zlib
 from functools import partial
@@ -19,16 +20,19 @@ from scratchformer.analysis.cases import Case, Judge, settle
 from scratchformer.analysis.lazy_history import rule_cases
 from scratchformer.run.own_rule import execute
 from scratchformer.system.files import write_atomically
-from scratchformer.tools.decompile.clauses import draw_samples, fit_clause
+from scratchformer.tools.decompile.clauses import choose_clause, draw_samples, rate_clauses
 from scratchformer.tools.decompile.source import program_lines
 
-MOST_EXCEPTIONS = 400                   # product sets that are written out
+BATCH = 512                             # cases judged at a time
+MOST_EXCEPTIONS = 2000                  # product sets that are written out
+PRICES = (300, 3_000, 30_000, 300_000)  # bits that it may cost to be wrong about everything
 
 
 class Program(NamedTuple):
     """A model decompiled."""
 
     path: object
+    says: str                           # source of the function
     lines: int                          # of the function without its exceptions
     bits: int                           # of its source, compressed; and of the exceptions' table
     exception_bits: int
@@ -40,39 +44,58 @@ class Program(NamedTuple):
     seconds: float
 
     @property
+    def cost(self):
+        """What a function is chosen by: the contexts left open, then bits."""
+        return self.open, self.bits + self.exception_bits
+
+    @property
     def exact(self):
         """Whether `predict` of the file is proved to be the model after every context."""
         return self.open == 0 and self.listed
 
 
 def decompile(model, limit_seconds=600, progress=lambda text: None):
-    """Write the Program of a model to program.py in its run's folder; its path is in what is returned."""
+    """Write the Program of a model to program.py in its run's folder: of several, the one with the fewest bits.
+
+    Bits are those of the function and of the table of its exceptions, which are known once it is held against
+    the model. So a few prices of a mistake are tried, and each function that comes of it.
+    """
     start = time.perf_counter()
-    vocabulary = model.data.vocabulary
-    progress("looking for what it does after each token")
-    clauses = [fit_clause(draw_samples(model, token), len(vocabulary)) for token in range(len(vocabulary))]
-    body = program_lines(clauses, vocabulary)
-    path = model.run.folder / "program.py"
-    says = f"def says(history):\n{indent(body)}\n"
-    write_atomically(path, says.encode())       # conditions are read from the source: see conditions.py
-    agree, exceptions, left, total = hold_against(model, execute(path, says.encode()).says, limit_seconds, progress)
-    exceptions.sort(key=lambda entry: (len(entry[0]), entry[0].argmax(axis=1)[::-1].tolist(), entry[1]))
-    listed = len(exceptions) <= MOST_EXCEPTIONS
-    table = exception_lines(exceptions, vocabulary) if listed else []
-    program = Program(
-        path, 1 + len(body), compressed_bits(says), compressed_bits("\n".join(table)) if table else 0, total, agree,
-        exceptions, listed, left, time.perf_counter() - start,
-    )
-    write_atomically(path, file_text(model, program, says, table).encode())
-    return program
+    vocabulary, path = model.data.vocabulary, model.run.folder / "program.py"
+    rated = [rate_clauses(draw_samples(model, token), len(vocabulary)) for token in range(len(vocabulary))]
+    judge, best = Judge(model), None
+    bodies = {
+        tuple(program_lines([choose_clause(entries, price) for entries in rated], vocabulary)) for price in PRICES
+    }
+    for number, body in enumerate(sorted(bodies, key=len), 1):
+        spent = time.perf_counter() - start
+        if best and spent > limit_seconds / 2:
+            break
+        says = f"def says(history):\n{indent(body)}\n"
+        write_atomically(path, says.encode())   # conditions are read from the source: see conditions.py
+        agree, exceptions, left, total = hold_against(
+            judge, execute(path, says.encode()).says, limit_seconds - spent,
+            lambda text, number=number: progress(f"function {number} of {len(bodies)}: {text}"),
+        )
+        exceptions.sort(key=lambda entry: (len(entry[0]), entry[0].argmax(axis=1)[::-1].tolist(), entry[1]))
+        table = "\n".join(exception_lines(exceptions, vocabulary))
+        program = Program(
+            path, says, 1 + len(body), compressed_bits(says), compressed_bits(table), total, agree, exceptions,
+            len(exceptions) <= MOST_EXCEPTIONS, left, time.perf_counter() - start,
+        )
+        if best is None or program.cost < best.cost:
+            best = program
+    best = best._replace(seconds=time.perf_counter() - start)
+    write_atomically(path, file_text(model, best).encode())
+    return best
 
 
-def hold_against(model, says, limit_seconds, progress):
+def hold_against(judge, says, limit_seconds, progress):
     """(contexts that agree, exceptions, contexts left open, all contexts) of a function against its model."""
+    model = judge.model
     T = model.config.model.block_size
     rule = partial(only, says)
     tables = [rule_cases(rule, model.data.vocabulary, length) for length in range(1, T + 1)]
-    judge = Judge(model)
     deadline = time.perf_counter() + limit_seconds
     settled = settle(judge, [case for table in tables for case in table], limit_seconds / 2, progress)
     agree = sum(case.count()[0] for case in settled.cases)
@@ -90,38 +113,54 @@ def label(judge, cases, deadline):
     """([(members, token)], contexts left open): what the model says in cases where it does not say their answer."""
     waiting, labelled, left = [], [], 0
     for case in cases:
-        if len(case.each):
-            contexts, margins = case.each
-            for context in contexts[margins < -case.rounding]:
-                waiting.append(Case(context[:, None] == np.arange(case.members.shape[1]), ()))
-            left += int((abs(margins) <= case.rounding).sum())
-        elif case.verdict == "close":
-            left += case.size
-        else:
-            waiting.append(Case(case.members, ()))
+        left += take_apart(case, waiting)
     while waiting:
         if time.perf_counter() > deadline:
-            return labelled, left + sum(case.size for case in waiting)
-        case = waiting.pop()
-        first = case.members.argmax(axis=1)
-        logits = judge.model.forward([first]).logits[0, -1]
-        trial = Case(case.members, (int(logits.argmax()),))
-        judge.judge([trial])
-        if trial.verdict == "right":
-            labelled.append((trial.members, trial.answer[0]))
-        elif len(trial.each):
-            contexts, margins = trial.each
-            inside = contexts[margins > trial.rounding]
-            labelled += [(c[:, None] == np.arange(case.members.shape[1]), trial.answer[0]) for c in inside]
-            waiting += [
-                Case(c[:, None] == np.arange(case.members.shape[1]), ()) for c in contexts[margins < -trial.rounding]
-            ]
-            left += int((abs(margins) <= trial.rounding).sum())
-        elif trial.verdict == "close":
-            left += trial.size
-        else:
-            waiting += [Case(members, ()) for members in trial.split]
+            return merged(labelled), left + sum(map(prod_of_sizes, waiting))
+        masks, waiting = waiting[:BATCH], waiting[BATCH:]
+        trials = [Case(members, (said,)) for members, said in zip(masks, first_answers(judge, masks), strict=True)]
+        judge.judge(trials)
+        for trial in trials:
+            labelled += [(members, trial.answer[0]) for members in right_parts(trial)]
+            left += take_apart(trial, waiting)
     return merged(labelled), left
+
+
+def right_parts(case):
+    """The masks of a judged Case's contexts that are right, as far as that is decided."""
+    if case.verdict == "right":
+        return [case.members]
+    contexts, margins = case.each if len(case.each) else (np.zeros((0, 1), int), np.zeros(0))
+    return list(contexts[margins > case.rounding][..., None] == np.arange(case.members.shape[1]))
+
+
+def take_apart(case, waiting):
+    """Put the masks of what is wrong or undecided in a judged Case to `waiting`; returns how many are too close."""
+    if len(case.each):
+        contexts, margins = case.each
+        waiting += list(contexts[margins < -case.rounding][..., None] == np.arange(case.members.shape[1]))
+        return int((abs(margins) <= case.rounding).sum())
+    if case.verdict == "wrong":
+        waiting.append(case.members)
+    elif not case.verdict:
+        waiting += case.split
+    return case.size if case.verdict == "close" else 0
+
+
+def first_answers(judge, masks):
+    """What the model says after one context of each of some masks: ids."""
+    answers = np.empty(len(masks), int)
+    lengths = np.array([len(members) for members in masks])
+    for length in np.unique(lengths):
+        at = np.flatnonzero(lengths == length)
+        contexts = np.array([masks[i].argmax(axis=1) for i in at])
+        answers[at] = judge.model.forward(contexts).logits[:, -1].argmax(axis=-1)
+    return answers.tolist()
+
+
+def prod_of_sizes(members):
+    """How many contexts a mask holds."""
+    return prod(members.sum(axis=1).tolist())
 
 
 def merged(labelled):
@@ -167,37 +206,32 @@ def indent(lines):
     return "\n".join(f"    {line}" for line in lines)
 
 
-def file_text(model, program, says, table):
+def file_text(model, program):
     """The file: docstring with the evidence, the function, its exceptions, and how to run it."""
-    others = sum(prod(members.sum(axis=1).tolist()) for members, _ in program.exceptions)
-    proved = (
-        "With the exceptions, predict(history) is the model's top prediction after each of them: proved, by cases."
-        if program.exact else
-        f"Too close to call, or not settled in time: {program.open:,}."
-        + ("" if program.listed else f" {len(program.exceptions):,} sets of exceptions are too many to list here.")
+    vocabulary = model.data.vocabulary
+    table = "\n".join(exception_lines(program.exceptions, vocabulary)) if program.listed else ""
+    evidence = textwrap.fill(
+        f"says(history) agrees with the model after {program.agree:,} of {program.contexts:,} contexts, which are "
+        f"all there are of 1 to {model.config.model.block_size} tokens. {describe_exceptions(program)} Length: "
+        f"{program.lines} lines, {program.bits:,} bits; the exceptions {program.exception_bits:,} bits (zlib).", 100,
     )
-    exceptions = "\n".join(table)
-    sizes = f"{program.lines} lines, {program.bits:,} bits; the exceptions: {program.exception_bits:,} bits"
     return f'''"""What {model.name} at step {model.step:,} says, as a function of the history.
 
-says(history) agrees with the model after {program.agree:,} of {program.contexts:,} contexts, which are all there
-are of 1 to {model.config.model.block_size} tokens. The exceptions are {others:,} contexts in {len(program.exceptions):,} sets.
-{proved}
-Length: {sizes} (zlib).
+{evidence}
 
-    python program.py 5 8 3 +
+    python program.py {" ".join(map(str, vocabulary[-3:]))}
 """
 
 import sys
 
-ANY = {set(model.data.vocabulary)!r}
+ANY = {set(vocabulary)!r}
 
 
-{says}
+{program.says}
 
 # Contexts after which the model says something else: a set of tokens for each position, and what it says.
 EXCEPTIONS = [
-{exceptions}
+{table}
 ]
 
 
@@ -212,6 +246,18 @@ def predict(history):
 if __name__ == "__main__":
     print(predict([int(word) if word.isdigit() else word for word in sys.argv[1:]]))
 '''
+
+
+def describe_exceptions(program):
+    """What is proved of a Program, in sentences."""
+    others = sum(prod_of_sizes(members) for members, _ in program.exceptions)
+    text = f"It says something else after {others:,}, in {len(program.exceptions):,} sets of contexts"
+    text += "." if program.listed else ", too many to list here."
+    if program.exact:
+        text += " With these, predict(history) is the model's top prediction after every context: proved, by cases."
+    if program.open:
+        text += f" Too close to call, or not settled in time: {program.open:,}."
+    return text
 
 
 def decompile_report(program):
