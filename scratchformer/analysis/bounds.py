@@ -1,15 +1,16 @@
 """How sure a model is over a whole case: bounds of its margins over a product set of contexts.
 
-Attention of one position is a quotient of sums, z = Σ_t w_t(x_t) v_t(x_t) / Σ_t w_t(x_t), and the token x_t may
-be chosen freely from the case's set at t. The largest d·z over the case is found exactly, for any direction d,
-by Dinkelbach's method (1967): at the true maximum λ the best choices of w_t(x) (d·v_t(x) - λ), each position
-its own, sum to 0; from below, λ <- the quotient at the best choices for λ converges in a few steps of O(L V).
+Attention of one position is a quotient of sums, z = Σ_t w_t(x_t) v_t(x_t) / Σ_t w_t(x_t), and the token x_t
+may be chosen freely from the case's set at t. The largest d·z over the case is found exactly, for any
+direction d, by Dinkelbach's method (1967): at the true maximum λ the best choices of w_t(x) (d·v_t(x) - λ),
+each position its own, sum to 0; from below, λ <- the quotient at the best choices for λ converges in a few
+steps of O(L V).
 
 From these suprema follow the range of each hidden unit over the case, and with it where its ReLU is settled.
 With the others relaxed to a line, max(h, 0) >= s h and max(h, 0) <= u (h - l) / (u - l) for l < 0 < u (CROWN,
 Zhang et al. 2018), a difference of two logits is bounded from below by a linear function of z, whose least
-value over the case is one more supremum. Everything is exact for a single context, and up to ReLUs for one head;
-with several heads each takes its own choice, which can only be more than what one choice gives to all.
+value over the case is one more supremum. Everything is exact for a single context, and up to ReLUs for one
+head; with several heads each takes its own choice, which can only be more than what one choice gives to all.
 
 Shapes: H heads, L positions, V tokens, C embedding, F hidden units, N cases.
 """
@@ -136,8 +137,8 @@ def weigh(scores, case, weights):
 def supremum(weights, heights, case, sign, context):
     """sup of Σ_t w_t(x_t) y_t(x_t) / Σ_t w_t(x_t) over x in the case, y = sign * heights: Dinkelbach (1967).
 
-    Rounded so that every quotient, for the weights and heights as given, is at most that. Fills `context` (L,)
-    with a choice that comes that far. weights, heights: (L, V)
+    Rounded so that every quotient, for the weights and heights as given, is at most that. Fills `context`
+    (L,) with a choice that comes that far. weights, heights: (L, V)
     """
     L, V = heights.shape
     least, most = inf, -inf
@@ -167,18 +168,23 @@ def supremum(weights, heights, case, sign, context):
             break
         value = top / bottom
     step = 8 * (L + 4) * U * (most - least + abs(value))
-    while value + step < most:                  # is it proved that no choice exceeds value + step?
-        excess = 0.0
-        for t in range(L):
-            best = -inf
-            for x in range(V):
-                if case[t, x]:
-                    best = max(best, weights[t, x] * (sign * heights[t, x] - (value + step)))
-            excess += best
-        if excess <= 0:
-            return value + step
+    while value + step < most and excess(weights, heights, case, sign, value + step) > 0:
         step *= 4
-    return most
+    return min(value + step, most)
+
+
+@jit
+def excess(weights, heights, case, sign, bound):
+    """The most that Σ_t w_t(x_t) (y_t(x_t) - bound) can be. If it is at most 0, no quotient is above bound."""
+    L, V = heights.shape
+    total = 0.0
+    for t in range(L):
+        best = -inf
+        for x in range(V):
+            if case[t, x]:
+                best = max(best, weights[t, x] * (sign * heights[t, x] - bound))
+        total += best
+    return total
 
 
 @jit
@@ -230,7 +236,8 @@ def line_of(low, high, gain):
 
 @jit
 def linear_least(query, weights, heights, case, low, high, a, b, direction, context):
-    """The least value over the case of the linear function of `linearise`, and a context that comes near it."""
+    """The least value over the case of the linear function of `linearise`, and a context that comes near
+    it."""
     bound = query.start[a] - query.start[b]
     for f in range(len(low)):
         gain = query.through[f, a] - query.through[f, b]
@@ -276,8 +283,8 @@ def influence(weights, heights, context, gains):
 def choose_direction(query, low, high, a, b, mixed, direction, costs):
     """The direction (C,) of z to split a case along.
 
-    If the answer itself differs within the case (`mixed`): that of logit a - logit b. Else the bound was missed
-    because of unsettled hidden units: that of the unit which costs it most.
+    If the answer itself differs within the case (`mixed`): that of logit a - logit b. Else the bound was
+    missed because of unsettled hidden units: that of the unit which costs it most.
     """
     linearise(query, low, high, a, b, direction)
     worst = -1

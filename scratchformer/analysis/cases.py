@@ -8,10 +8,10 @@ alike (lazy_history.py), and bounds of the margin (bounds.py) hold for all of it
     close   it is within rounding of 0 after every one: too close to call
     mixed   few enough contexts to judge each by itself
 
-Where the bounds decide nothing, one position's set is split in two, the largest cases first. This ends, for any
-model: a single context's bounds are its margin. Rounding is that of `make_query`, so a verdict is a theorem on
-the real-number model and on `model.forward` in float64 alike. Branch and bound with a trade of compute for
-tightness as in Gross et al. 2024 (arXiv 2406.11779), here carried on until the counts are exact.
+Where the bounds decide nothing, one position's set is split in two, the largest cases first. This ends, for
+any model: a single context's bounds are its margin. Rounding is that of `make_query`, so a verdict is a
+theorem on the real-number model and on `model.forward` in float64 alike. Branch and bound with a trade of
+compute for tightness as in Gross et al. 2024 (arXiv 2406.11779), here carried on until the counts are exact.
 """
 
 import heapq
@@ -40,8 +40,8 @@ class Case:
     lower: float = -inf                 # the margin of every context is at least that
     margin: float = inf                 # that of `context`, near the least
     context: tuple = ()                 # ids
-    split: tuple = ()                   # two (L, V) masks: what to judge if it is not decided
-    each: tuple = ()                    # of a case judged by each: ids (N, L) and margins (N,) of its contexts
+    where: tuple = ()                   # (position, gains (V,)) to split at; none where it is judged by each
+    each: tuple = ()                    # where judged by each: ids (N, L) and margins (N,) of its contexts
     rounding: float = 0.0
 
     @property
@@ -58,6 +58,11 @@ class Case:
     def key(self):
         """(length, last token's id): what its Query depends on."""
         return len(self.members), int(self.members[-1].argmax())
+
+    @property
+    def split(self):
+        """Two (L, V) masks: what to judge if it is not decided."""
+        return cut(self.members, *self.where)
 
     def count(self):
         """(right, wrong, close) contexts."""
@@ -108,14 +113,15 @@ class Judge:
                 case.verdict = "wrong"
             elif lower[n] >= -rounding and upper[n] <= rounding:
                 case.verdict = "close"
-            case.split = cut(case.members, positions[n], gains[n])
+            case.where = positions[n], gains[n]
 
     def judge_each(self, case, key):
         """Judge a case by each of its contexts."""
         query, rounding = self.query(key)
         contexts = contexts_of(case.members)
         V = case.members.shape[1]
-        lower, *_ = run_kernel(query, rounding, contexts[..., None] == np.arange(V), [case.answer] * len(contexts))
+        singles = contexts[..., None] == np.arange(V)
+        lower, *_ = run_kernel(query, rounding, singles, [case.answer] * len(contexts))
         least = int(lower.argmin())
         case.rounding, case.lower, case.margin = rounding, float(lower[least]), float(lower[least])
         case.context, case.each = tuple(contexts[least].tolist()), (contexts, lower)
@@ -207,7 +213,8 @@ def settle(judge, rule_cases, limit_seconds=inf, progress=lambda text: None):
                 heapq.heappush(heap, (-part.size, order, part))
         share = 1 - left / total
         settled.trace.append((time.perf_counter() - start, share))
-        progress(f"{share:.4%} of {total:.3g} contexts settled in {len(settled.cases):,} cases, {len(heap):,} left")
+        progress(f"{share:.4%} of {total:.3g} contexts settled in {len(settled.cases):,} cases; "
+                 f"{len(heap):,} to go")
     settled.undecided = [case for *_, case in heap]
     return settled
 
@@ -229,7 +236,7 @@ def least_margin_of(judge, cases, among=None, deadline=inf):
     the margin itself, but for rounding, unless the time was up before. (inf, (), inf) if there is no context.
     """
     best = min((found_in(case, among) for case in cases), default=(inf, ()))
-    heap = [(case.lower, n, case) for n, case in enumerate(cases) if case.lower < best[0] and not len(case.each)]
+    heap = [(case.lower, n, case) for n, case in enumerate(cases) if case.lower < best[0] and case.where]
     heapq.heapify(heap)
     order = len(heap)
     while heap and heap[0][0] < best[0] - 1e-12 * (1 + abs(best[0])):
@@ -244,14 +251,15 @@ def least_margin_of(judge, cases, among=None, deadline=inf):
         judge.judge([part for _, part in parts])
         for bound, part in parts:
             best = min(best, found_in(part, among))
-            if not len(part.each):
+            if part.where:
                 order += 1
                 heapq.heappush(heap, (max(part.lower, bound), order, part))
     return *best, best[0]
 
 
 def found_in(case, among):
-    """(margin, context) of what is known of a case's contexts, or of those in `among`; (inf, ()) if nothing is."""
+    """(margin, context) of what is known of a case's contexts, or of those in `among`; (inf, ()) if nothing
+    is."""
     contexts, margins = case.each if len(case.each) else (np.array([case.context]), np.array([case.margin]))
     if among is not None:
         inside = among.are(contexts)

@@ -1,10 +1,10 @@
 """A rule whose conditions are asked as wholes: `token != "+" and token > 5` is one question about a token.
 
-Python asks a condition piece by piece. A token that is still a set of tokens (lazy_history.py) then falls into
-as many parts as there are pieces to tell apart: +, small numbers, large ones. The condition itself tells only
-two kinds apart, and a rule that scans over n tokens goes 2^n ways instead of n. So the rule's own source is
-read, and each of its conditions over one lazy token becomes one question. The rule is otherwise run as it is;
-where its source cannot be had, it is asked piece by piece.
+Python asks a condition piece by piece. A token that is still a set of tokens (lazy_history.py) then falls
+into as many parts as there are pieces to tell apart: +, small numbers, large ones. The condition itself tells
+only two kinds apart, and a rule that scans over n tokens goes 2^n ways instead of n. So the rule's own source
+is read, and each of its conditions over one lazy token becomes one question. The rule is otherwise run as it
+is; where its source cannot be had, it is asked piece by piece.
 """
 
 import ast
@@ -36,15 +36,24 @@ def with_whole_conditions(rule, ask):
     if more or not isinstance(function, ast.FunctionDef):
         return rule
     function.decorator_list = []
+    plain = run_source(tree, rule, {})[function.name].__code__
+    if (plain.co_code, plain.co_names) != (rule.__code__.co_code, rule.__code__.co_names):
+        return rule                     # the file has changed since
     Rewriter(local_names(function)).visit(function)
-    namespace = {**rule.__globals__, ASK: ask}
+    return run_source(tree, rule, {ASK: ask})[function.name]
+
+
+def run_source(tree, rule, names):
+    """The names that a piece of source makes, run among those of a rule's own module and some more."""
+    namespace = {**rule.__globals__, **names}
     exec(compile(ast.fix_missing_locations(tree), inspect.getsourcefile(rule), "exec"), namespace)
-    return namespace[function.name]
+    return namespace
 
 
 def local_names(tree):
     """The names that a piece of source binds: arguments and what is assigned."""
-    stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
     return stored | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
 
 

@@ -1,17 +1,18 @@
 """What a rule answers after every context of a length, as product sets of contexts.
 
-A rule is a Python function of the history, called here with a history whose tokens are *sets*. Asked a question
-(is it a number? is it even? is it +?), a token decides only as much as the answer needs: its set falls into
-one part for each answer, the run goes on with the first part, and the rule is run again for the others. So
-each run ends in a set of tokens at each position and one answer, and tokens that the rule treats alike are
-never told apart. A scan for the last even number costs a few runs a position, not one a context.
+A rule is a Python function of the history, called here with a history whose tokens are *sets*. Asked a
+question (is it a number? is it even? is it +?), a token decides only as much as the answer needs: its set
+falls into one part for each answer, the run goes on with the first part, and the rule is run again for the
+others. So each run ends in a set of tokens at each position and one answer, and tokens that the rule treats
+alike are never told apart. A scan for the last even number costs a few runs a position, not one a context.
 
-Conditions of the rule are asked as wholes (conditions.py), so that a token which is no even number is not told
-by why it is none.
+Conditions of the rule are asked as wholes (conditions.py), so that a token which is no even number is not
+told by why it is none.
 """
 
 import operator
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -174,15 +175,17 @@ def install_operators():
         function = getattr(operator, name)
         name = name.rstrip("_")
         setattr(LazyToken, f"__{name}__", derived(function))
-        setattr(LazyToken, f"__r{name}__", derived(lambda own, other, function=function: function(other, own)))
+        turned = partial(lambda function, own, other: function(other, own), function)
+        setattr(LazyToken, f"__r{name}__", derived(turned))
     for name in ("neg", "pos", "abs", "invert"):
         setattr(LazyToken, f"__{name}__", derived(getattr(operator, name)))
     LazyToken.__bool__ = lambda self: ask(self, bool)
     for name, function in (
-        ("index", operator.index), ("int", int), ("float", float), ("str", str), ("repr", repr), ("format", format),
-        ("len", len), ("iter", iter), ("getitem", operator.getitem), ("contains", operator.contains),
-        ("truediv", operator.truediv), ("rtruediv", lambda own, other: other / own), ("pow", pow),
-        ("rpow", lambda own, other: other**own), ("divmod", divmod), ("round", round),
+        ("index", operator.index), ("int", int), ("float", float), ("str", str), ("repr", repr),
+        ("format", format), ("len", len), ("iter", iter), ("getitem", operator.getitem),
+        ("contains", operator.contains), ("truediv", operator.truediv), ("pow", pow), ("divmod", divmod),
+        ("rtruediv", lambda own, other: other / own), ("rpow", lambda own, other: other**own),
+        ("round", round),
     ):
         setattr(LazyToken, f"__{name}__", deciding(function))
 
@@ -195,9 +198,9 @@ def rule_cases(rule, vocabulary, length):
 
     rule: function of the history; vocabulary: tokens in id order
 
-    A rule that tells a LazyToken from the token itself (by `type(token)`, say) is found out by asking it again
-    about plain contexts; its tokens are then decided as soon as it looks at them.
-    Raises RunError for a rule that answers what no vocabulary holds, or raises.
+    A rule that tells a LazyToken from the token itself (by `type(token)`, say) is found out by asking it
+    again about plain contexts; its tokens are then decided as soon as it looks at them. Raises RunError for a
+    rule that answers what no vocabulary holds, or raises.
     """
     lazy_rule = with_whole_conditions(rule, ask_condition)
     cases = list(run_rule(lazy_rule, vocabulary, length, whole=False))

@@ -2,9 +2,9 @@
 
 A context is producible if each of its tokens is one that the rule allows after the tokens before it, or comes
 where the rule says nothing. Of a prefix only this matters: what the rule will answer after it, whatever
-follows. Two prefixes that lie in the same RuleCases of all greater lengths, up to what these say of the tokens
-to come, are one state (Myhill and Nerode); for `plus_last_even` a state is the last even number. The strings of
-a case that reach each state are counted from the oldest position to the newest.
+follows. Two prefixes that lie in the same RuleCases of all greater lengths, up to what these say of the
+tokens to come, are one state (Myhill and Nerode); for `plus_last_even` a state is the last even number. The
+strings of a case that reach each state are counted from the oldest position to the newest.
 """
 
 import numpy as np
@@ -97,10 +97,11 @@ class Producible:
         return alive
 
     def cut(self, members, context):
-        """Split a case at what makes one of its contexts (L,) not producible: two (L, V) masks, None if it is.
+        """Split a case at what makes one of its contexts (L,) not producible: two (L, V) masks, None if it
+        is.
 
-        Where its token is forbidden: between tokens allowed there and others. Where all of the case's are: at the
-        newest position before with a choice, between tokens after which one is allowed and others.
+        Where its token is forbidden: between tokens allowed there and others. Where all of the case's are: at
+        the newest position before with a choice, between tokens after which one is allowed and others.
         """
         context, state = np.array(context), 0
         for t, token in enumerate(context):
@@ -127,7 +128,7 @@ class Producible:
     def contexts(self, members):
         """The producible contexts of a case, one by one, as tuples of ids; none is tried in vain."""
         L = len(members)
-        leads_on = [np.ones(int(self.steps[L - 1].max(initial=0)) + 1, bool)]      # states from which some come through
+        leads_on = [np.ones(int(self.steps[L - 1].max(initial=0)) + 1, bool)]      # to a context of the case
         for t in range(L - 1, -1, -1):
             step = self.steps[t]
             leads_on.insert(0, ((step >= 0) & leads_on[0][step] & members[t]).any(axis=1))
@@ -145,7 +146,8 @@ class Producible:
 
 
 def label_futures(cases, sets, lengths):
-    """futures[t][i]: a number for what case i says of the tokens from position t on, and answers: (T + 1, M)."""
+    """futures[t][i]: a number for what case i says of the tokens from position t on, and answers: (T + 1,
+    M)."""
     M, T, _ = sets.shape
     labels, futures = np.zeros(M, int), [None] * (T + 1)
     for t in range(T, -1, -1):

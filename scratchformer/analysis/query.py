@@ -2,17 +2,17 @@
 
 The query is fixed then, and of every other position only its score and its value count:
 
-    z = Σ_heads Σ_t e^score v W_o / Σ_t e^score,     r = [embed] + z
-    logits = [r W_U] + (max(r W_in + b_in, 0) W_out + b_out) W_U + b_U          [...] with residual connections
+    z = Σ_heads Σ_t e^score v W_o / Σ_t e^score,     r = [embed] + z logits = [r W_U] + (max(r W_in + b_in, 0)
+    W_out + b_out) W_U + b_U          [...] with residual connections
 
 A `Query` has these maps multiplied out, so that all is a function of z.
 
 Rounding. Every number here is computed in float64 with unit roundoff u = 2^-53. A sum of n products differs
-from the real one by at most γ(n) Σ |terms|, γ(n) = n u / (1 - n u), in whatever order it is taken (Higham 2002,
-section 3.1); exp is taken to be right to 4 u. `rounding` bounds, for every context of the query, how far the
-computed margin, its computed bounds and the margin that `model.forward` computes can each lie from the margin
-of real arithmetic, all together. So a bound beyond `rounding` is a theorem on both: on the real-number model
-with the weights as stored, and on the float64 program.
+from the real one by at most γ(n) Σ |terms|, γ(n) = n u / (1 - n u), in whatever order it is taken (Higham
+2002, section 3.1); exp is taken to be right to 4 u. `rounding` bounds, for every context of the query, how
+far the computed margin, its computed bounds and the margin that `model.forward` computes can each lie from
+the margin of real arithmetic, all together. So a bound beyond `rounding` is a theorem on both: on the
+real-number model with the weights as stored, and on the float64 program.
 """
 
 from math import expm1, sqrt
@@ -61,7 +61,7 @@ def make_query(model, length, token):
         base @ around + p.b_out @ p.W_unembed + p.b_unembed, np.empty(F),
     )
 
-    # errors: of scores, of weights (relative), of z by component, of hidden units, of differences of two logits
+    # errors: of scores, of weights (relative), of z by component, of hidden units, of differences of logits
     size = abs(grid.embed[:, :length]).transpose(1, 0, 2)                       # (L, V, C)
     q_size = np.einsum("c,chd->hd", size[length - 1, token], abs(p.W_q))
     k_size = np.einsum("lvc,chd->hlvd", size, abs(p.W_k))

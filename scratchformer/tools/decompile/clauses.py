@@ -1,11 +1,11 @@
-"""What a program may do after a token, fitted to what a model says: the candidates that decompiling chooses from.
+"""What a program may do after a token, fitted to what a model says: the candidates of decompiling.
 
 After a last token a model's answer is tried as
 
     Constant    always the same
     Back        a function of the token so many back
-    Scan        a function of the most recent token of some kind, and another answer if there is none; and after
-                tokens that lie far back, yet another
+    Scan        a function of the most recent token of some kind, and another answer if there is none; and
+                after tokens that lie far back, yet another
 
 Of those the one with the fewest bits is taken: of its description, and of what it gets wrong. What a mistake
 costs is not known before the exceptions are; decompile.py tries several prices.
@@ -87,7 +87,8 @@ class Scan(NamedTuple):
 
 
 def function_entries(function, tokens=None):
-    """How many values tell a function of tokens: those that differ from the token, or from the most common."""
+    """How many values tell a function of tokens: those that differ from the token, or from the most
+    common."""
     tokens = range(len(function)) if tokens is None else tokens
     itself = sum(answer != token for token, answer in zip(tokens, function, strict=True))
     common = len(function) - max(Counter(function).values())
@@ -95,7 +96,8 @@ def function_entries(function, tokens=None):
 
 
 def most_recent(contexts, kind):
-    """(token, distance) of the most recent token of a kind before the last: ids (N, T) -> (N,) twice, -1 for none."""
+    """(token, distance) of the most recent token of a kind before the last: ids (N, T) -> (N,) twice, -1 for
+    none."""
     inside = np.isin(contexts[:, :-1], kind)[:, ::-1]
     distance = inside.argmax(axis=1) + 1
     found = inside.any(axis=1)
@@ -160,7 +162,8 @@ def choose_clause(rated, price):
 
 
 def draw_samples(model, token, count=3000):
-    """Samples of contexts that end in a token: half of them of full length, half of any. Always the same ones."""
+    """Samples of contexts that end in a token: half of them of full length, half of any. Always the same
+    ones."""
     rng = np.random.default_rng(token)
     V, T = len(model.vocabulary), model.config.model.block_size
     contexts = rng.integers(0, V, (count, T))

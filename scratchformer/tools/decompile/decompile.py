@@ -1,10 +1,10 @@
 """A trained model as a short Python function of the history, proved to say what the model says.
 
-The function is guessed (clauses.py, from a few thousand samples a last token) and written as source (source.py).
-What it is worth is then proved, not sampled: taken as a rule that allows one token after every context, it is
-held against the model over all contexts by the cases of `--prove`. Where the model says something else, the
-cases are split until each has one answer; so the exceptions are listed as product sets, and with them
-`predict(history)` of the file is the model's top prediction after every context.
+The function is guessed (clauses.py, from a few thousand samples a last token) and written as source
+(source.py). What it is worth is then proved, not sampled: taken as a rule that allows one token after every
+context, it is held against the model over all contexts by the cases of `--prove`. Where the model says
+something else, the cases are split until each has one answer; so the exceptions are listed as product sets,
+and with them `predict(history)` of the file is the model's top prediction after every context.
 """
 
 import textwrap
@@ -40,7 +40,7 @@ class Program(NamedTuple):
     agree: int                          # after as many of them the function alone says what the model says
     exceptions: list                    # (members (L, V), token the model says) of the others
     listed: bool                        # whether the exceptions stand in the file
-    open: int                           # contexts for which the time did not suffice, or that are too close to call
+    open: int                           # contexts that are too close to call, or the time did not suffice
     seconds: float
 
     @property
@@ -55,7 +55,8 @@ class Program(NamedTuple):
 
 
 def decompile(model, limit_seconds=600, progress=lambda text: None):
-    """Write the Program of a model to program.py in its run's folder: of several, the one with the fewest bits.
+    """Write the Program of a model to program.py in its run's folder: of several, the one with the fewest
+    bits.
 
     Bits are those of the function and of the table of its exceptions, which are known once it is held against
     the model. So a few prices of a mistake are tried, and each function that comes of it.
@@ -64,9 +65,9 @@ def decompile(model, limit_seconds=600, progress=lambda text: None):
     vocabulary, path = model.data.vocabulary, model.run.folder / "program.py"
     rated = [rate_clauses(draw_samples(model, token), len(vocabulary)) for token in range(len(vocabulary))]
     judge, best = Judge(model), None
-    bodies = {
-        tuple(program_lines([choose_clause(entries, price) for entries in rated], vocabulary)) for price in PRICES
-    }
+    bodies = set()
+    for price in PRICES:
+        bodies.add(tuple(program_lines([choose_clause(entries, price) for entries in rated], vocabulary)))
     for number, body in enumerate(sorted(bodies, key=len), 1):
         spent = time.perf_counter() - start
         if best and spent > limit_seconds / 2:
@@ -80,8 +81,8 @@ def decompile(model, limit_seconds=600, progress=lambda text: None):
         exceptions.sort(key=lambda entry: (len(entry[0]), entry[0].argmax(axis=1)[::-1].tolist(), entry[1]))
         table = "\n".join(exception_lines(exceptions, vocabulary))
         program = Program(
-            path, says, 1 + len(body), compressed_bits(says), compressed_bits(table), total, agree, exceptions,
-            len(exceptions) <= MOST_EXCEPTIONS, left, time.perf_counter() - start,
+            path, says, 1 + len(body), compressed_bits(says), compressed_bits(table), total, agree,
+            exceptions, len(exceptions) <= MOST_EXCEPTIONS, left, time.perf_counter() - start,
         )
         if best is None or program.cost < best.cost:
             best = program
@@ -110,7 +111,8 @@ def only(says, history):
 
 
 def label(judge, cases, deadline):
-    """([(members, token)], contexts left open): what the model says in cases where it does not say their answer."""
+    """([(members, token)], contexts left open): what the model says in cases where it does not say their
+    answer."""
     waiting, labelled, left = [], [], 0
     for case in cases:
         left += take_apart(case, waiting)
@@ -118,7 +120,8 @@ def label(judge, cases, deadline):
         if time.perf_counter() > deadline:
             return merged(labelled), left + sum(map(prod_of_sizes, waiting))
         masks, waiting = waiting[:BATCH], waiting[BATCH:]
-        trials = [Case(members, (said,)) for members, said in zip(masks, first_answers(judge, masks), strict=True)]
+        said = first_answers(judge, masks)
+        trials = [Case(members, (token,)) for members, token in zip(masks, said, strict=True)]
         judge.judge(trials)
         for trial in trials:
             labelled += [(members, trial.answer[0]) for members in right_parts(trial)]
@@ -135,7 +138,8 @@ def right_parts(case):
 
 
 def take_apart(case, waiting):
-    """Put the masks of what is wrong or undecided in a judged Case to `waiting`; returns how many are too close."""
+    """Put the masks of what is wrong or undecided in a judged Case to `waiting`; returns how many are too
+    close."""
     if len(case.each):
         contexts, margins = case.each
         waiting += list(contexts[margins < -case.rounding][..., None] == np.arange(case.members.shape[1]))
@@ -164,7 +168,8 @@ def prod_of_sizes(members):
 
 
 def merged(labelled):
-    """Product sets with the same answer that differ at one position only, made one: as long as there are some."""
+    """Product sets with the same answer that differ at one position only, made one: as long as there are
+    some."""
     before = None
     while before != len(labelled):
         before = len(labelled)
@@ -189,9 +194,8 @@ def exception_lines(exceptions, vocabulary):
     """The exceptions as lines of a table: for each position the tokens, and what the model says."""
     lines = []
     for members, token in exceptions:
-        sets = [
-            "ANY" if row.all() else "{" + ", ".join(repr(vocabulary[i]) for i in row.nonzero()[0]) + "}" for row in members
-        ]
+        words = [[repr(vocabulary[i]) for i in row.nonzero()[0]] for row in members]
+        sets = ["ANY" if len(row) == len(vocabulary) else "{" + ", ".join(row) + "}" for row in words]
         lines.append(f"    ([{', '.join(sets)}], {vocabulary[token]!r}),")
     return lines
 
@@ -211,9 +215,10 @@ def file_text(model, program):
     vocabulary = model.data.vocabulary
     table = "\n".join(exception_lines(program.exceptions, vocabulary)) if program.listed else ""
     evidence = textwrap.fill(
-        f"says(history) agrees with the model after {program.agree:,} of {program.contexts:,} contexts, which are "
-        f"all there are of 1 to {model.config.model.block_size} tokens. {describe_exceptions(program)} Length: "
-        f"{program.lines} lines, {program.bits:,} bits; the exceptions {program.exception_bits:,} bits (zlib).", 100,
+        f"says(history) agrees with the model after {program.agree:,} of {program.contexts:,} contexts, "
+        f"which are all there are of 1 to {model.config.model.block_size} tokens. "
+        f"{describe_exceptions(program)} Length: {program.lines} lines, {program.bits:,} bits; "
+        f"the exceptions {program.exception_bits:,} bits (zlib).", 100,
     )
     return f'''"""What {model.name} at step {model.step:,} says, as a function of the history.
 
@@ -254,7 +259,7 @@ def describe_exceptions(program):
     text = f"It says something else after {others:,}, in {len(program.exceptions):,} sets of contexts"
     text += "." if program.listed else ", too many to list here."
     if program.exact:
-        text += " With these, predict(history) is the model's top prediction after every context: proved, by cases."
+        text += " With these, predict(history) is the model's top prediction after every context: proved."
     if program.open:
         text += f" Too close to call, or not settled in time: {program.open:,}."
     return text

@@ -79,7 +79,8 @@ def one_of(name, tokens, vocabulary):
 
 
 def function_text(function, name, vocabulary):
-    """A function of a token (ids by id) as an expression of its name: arithmetic where that says it, else a table."""
+    """A function of a token (ids by id) as an expression of its name: arithmetic where that says it, else a
+    table."""
     words = {vocabulary[x]: vocabulary[y] for x, y in function.items()}
     common, count = Counter(words.values()).most_common(1)[0]
     if count == len(words):

@@ -4,8 +4,8 @@
      "rule": "...", "vocabulary": ["0", ..., "+"],
      "counts": {"right": n, "wrong": n, "open": n, "free": n}, "cases": [...]}
 
-A case is [kind, allowed, masks, ...]: ids of the tokens that the rule allows; for each position, oldest first, a
-whole number whose bit i says whether token i is in the position's set. The kinds:
+A case is [kind, allowed, masks, ...]: ids of the tokens that the rule allows; for each position, oldest
+first, a whole number whose bit i says whether token i is in the position's set. The kinds:
 
     right   the top prediction is an allowed token after every context
     wrong   the top prediction is a token that is not allowed after every context

@@ -4,9 +4,9 @@
 
 It reads the certificate, beside it config.toml and checkpoints/step_020000.npy, and checks: these are the
 files it is of; its cases are disjoint and cover each context of 1 to block_size tokens; after all of a
-`right` case the top prediction is a token that the case allows, of a `wrong` one it is not; each count. Bounds
-are computed here, in interval arithmetic rounded outward, and hold of the model in real numbers with the
-weights as stored. Taken on trust: that a case states what the rule allows; exp and sqrt to 1e-15.
+`right` case the top prediction is a token that the case allows, of a `wrong` one it is not; each count.
+Bounds are computed here, in interval arithmetic rounded outward, and hold of the model in real numbers with
+the weights as stored. Taken on trust: that a case states what the rule allows; exp and sqrt to 1e-15.
 """
 
 import hashlib
@@ -152,14 +152,14 @@ def proved(model, kind, allowed, masks, claim=None):
     """How many contexts of a case are right, wrong, open and free, if that is proved; else {}."""
     sets = [[x for x in range(model.V) if mask >> x & 1] for mask in masks]
     fits = set(allowed) <= set(range(model.V)) and all(0 < mask < 1 << model.V for mask in masks)
-    if not fits or bool(allowed) == (kind == "free") or len(sets[-1]) > 1 and kind not in ("free", "open"):
+    if not fits or (kind == "each") != bool(claim) or (kind == "free") == bool(allowed):
         return {}
     if kind == "each":                  # [right, wrong] contexts, each judged by itself
         singles = [Case(model, [[x] for x in context]) for context in product(*sets)]
         counts = [sum(case.holds(name, allowed) for case in singles) for name in ("right", "wrong")]
         return dict(zip(("right", "wrong"), claim)) if counts == claim and sum(counts) == len(singles) else {}
-    fine = kind in ("open", "free") or kind in ("right", "wrong") and Case(model, sets).holds(kind, allowed)
-    return {kind: prod(map(len, sets))} if fine else {}
+    done = kind in ("open", "free") or kind in ("right", "wrong") and Case(model, sets).holds(kind, allowed)
+    return {kind: prod(map(len, sets))} if done else {}
 
 
 def covers_once(cases, size):

@@ -87,7 +87,8 @@ def count_producible(settled, tables, automaton, vocabulary):
         for case in table:
             if case.answer:
                 (members,) = as_masks([case], len(vocabulary))
-                verdict.add((len(case.sets), tuple(vocabulary[i] for i in case.answer)), automaton.count(members))
+                group = len(case.sets), tuple(vocabulary[i] for i in case.answer)
+                verdict.add(group, automaton.count(members))
     for case in settled.cases:
         group = group_of(case, vocabulary)
         if case.verdict == "mixed":
@@ -107,7 +108,7 @@ def find_margins(judge, settled, automaton, producible, everything, deadline):
     """Fill in the smallest margin of both Verdicts, with a context that has it."""
     vocabulary = judge.model.data.vocabulary
     cases = [case for case in settled.cases if case.lower < inf]
-    judge.judge([case for case in settled.undecided if not case.split])
+    judge.judge([case for case in settled.undecided if not case.where])
     cases += settled.undecided
     for verdict, among in ((everything, None), (producible, automaton)):
         if among:
@@ -117,7 +118,8 @@ def find_margins(judge, settled, automaton, producible, everything, deadline):
 
 
 def list_failures(model, settled, automaton):
-    """The first LISTED failures after producible contexts, and after others: lists of Failure by that flag."""
+    """The first LISTED failures after producible contexts, and after others: lists of Failure by that
+    flag."""
     vocabulary, failures = model.data.vocabulary, {True: [], False: []}
     for case in settled.cases:
         if case.verdict in ("wrong", "mixed"):
@@ -125,10 +127,11 @@ def list_failures(model, settled, automaton):
                 ids = wrong_contexts(case, automaton, flag, LISTED - len(listed))
                 if len(ids):
                     margins, says = margins_after(model, ids, case.answer)
-                    allowed = tuple(vocabulary[i] for i in case.answer)
+                    _, allowed = group_of(case, vocabulary)
+                    rows = zip(ids.tolist(), says.tolist(), margins.tolist(), strict=True)
                     listed += [
-                        Failure(flag, tuple(vocabulary[i] for i in context), vocabulary[said], allowed, margin)
-                        for context, said, margin in zip(ids.tolist(), says.tolist(), margins.tolist(), strict=True)
+                        Failure(flag, tuple(vocabulary[i] for i in ids), vocabulary[said], allowed, margin)
+                        for ids, said, margin in rows
                     ]
     return failures
 
@@ -160,7 +163,8 @@ def first_contexts(case, most):
 
 
 def margins_after(model, ids, answer):
-    """(margins, likeliest tokens) by `model.forward` after contexts with one answer: ids (N, L) -> (N,) twice."""
+    """(margins, likeliest tokens) by `model.forward` after contexts with one answer: ids (N, L) -> (N,)
+    twice."""
     margins, says = np.empty(len(ids)), np.empty(len(ids), np.int64)
     allowed = np.isin(np.arange(len(model.vocabulary)), answer)
     for first in range(0, len(ids), 4096):

@@ -90,7 +90,7 @@ def prove_report(proof):
             least = "smallest margin" if verdict.floor >= verdict.margin else f"margin {verdict.margin:.3g}"
             lines.append(shorten(f"{least}, {name}: after {join(verdict.context)}"))
             if verdict.floor < verdict.margin:
-                lines.append(f"    none is below {verdict.floor:.3g}; the time was up before the smallest was found")
+                lines.append(f"    none is below {verdict.floor:.3g}; the time was up before it was found")
     if proof.any.wrong:
         lines += groups("wrong, by length", proof, lambda key: f"{key[0]} tokens")
         lines += groups("wrong, by answer", proof, lambda key: join(key[1]))
