@@ -175,7 +175,7 @@ def supremum(weights, heights, case, sign, context):
 
 @jit
 def excess(weights, heights, case, sign, bound):
-    """The most that Σ_t w_t(x_t) (y_t(x_t) - bound) can be. If it is at most 0, no quotient is above bound."""
+    """The most that Σ_t w_t(x_t) (y_t(x_t) - bound) can be. If at most 0, no quotient is above bound."""
     L, V = heights.shape
     total = 0.0
     for t in range(L):

@@ -16,7 +16,7 @@ ARGUMENTS = (
 
 
 def run(args):
-    """Print the report, write failures and certificate: 0 if all that is producible is proved right, else 1."""
+    """Print the report, write failures and certificate: 0 if what is producible is proved right, else 1."""
     model, _ = train_model(args, open_run(args))
     from scratchformer.system.files import write_atomically
     from scratchformer.system.progress import Progress

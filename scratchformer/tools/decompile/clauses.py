@@ -96,9 +96,12 @@ def function_entries(function, tokens=None):
 
 
 def most_recent(contexts, kind):
-    """(token, distance) of the most recent token of a kind before the last: ids (N, T) -> (N,) twice, -1 for
-    none."""
-    inside = np.isin(contexts[:, :-1], kind)[:, ::-1]
+    """(token, distance) of the most recent token of a kind before the last: (N, T) ids -> (N,) twice.
+
+    Both -1 where there is none.
+    """
+    inside = np.zeros(contexts.shape, bool)
+    inside[:, :-1] = np.isin(contexts[:, :-1], kind)[:, ::-1]
     distance = inside.argmax(axis=1) + 1
     found = inside.any(axis=1)
     token = contexts[np.arange(len(contexts)), contexts.shape[1] - 1 - distance]
