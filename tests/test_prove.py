@@ -16,11 +16,10 @@ from scratchformer.analysis.bounds import hidden_ranges, supremum, weigh
 from scratchformer.analysis.cases import contexts_of, run_kernel
 from scratchformer.analysis.lazy_history import rule_cases
 from scratchformer.analysis.query import make_query
-from scratchformer.run.config import Config, ModelConfig, config_names
-from scratchformer.run.data import Data
+from scratchformer.run.config import Config, DataConfig, ModelConfig, config_names
+from scratchformer.run.data import Data, make_vocabulary
 from scratchformer.run.model import Model
 from scratchformer.run.rules import plus_last_even
-from scratchformer.tools.prove import prove as proving
 from scratchformer.tools.prove.prove import margins_after, prove
 from scratchformer.tools.prove.verdict import failures_text, prove_report
 
@@ -157,8 +156,7 @@ def test_report_and_failures(tmp_path, monkeypatch):
     assert rows[0].split("\t")[:4] == [
         "yes", " ".join(map(str, first.context)), str(first.says), " ".join(map(str, first.allowed)),
     ]
-    monkeypatch.setattr(proving, "LISTED", 3)
-    few = prove(run.at(5))
+    few = prove(run.at(5), most_listed=3)
     assert len(few.any.failures) == 6 and few.any.wrong == outcome.any.wrong
 
 
@@ -174,17 +172,16 @@ class Bare(Model):
 
     def __init__(self, params, rule, vocabulary, use_residual):
         self.params, self.rule, self.step = params, rule, 0
-        self.own = vocabulary, use_residual
         sizes = ModelConfig(block_size=len(params.W_pos), use_residual=use_residual)
-        self.config = Config(name="bare", model=sizes)
-
-    @property
-    def data(self):
-        return Data(self.own[0], [], [], np.zeros((0, 1)), np.zeros((0, 1)))
+        self.config = Config(name="bare", model=sizes, data=DataConfig(numbers=len(vocabulary) - 1))
 
     @property
     def vocabulary(self):
-        return tuple(map(str, self.own[0]))
+        return tuple(map(str, make_vocabulary(self.config)))
+
+    @property
+    def data(self):
+        return Data(make_vocabulary(self.config), [], [], np.zeros((0, 1)), np.zeros((0, 1)))
 
 
 @st.composite

@@ -64,6 +64,8 @@ def choose_command(words):
     commands, given = find_commands(), given_flags(words)
     by_verb = bool(words) and words[0] in commands
     asked = list(dict.fromkeys([words[0]] * by_verb + asked_by_flag(given)))
+    users = [commands[name] for name in asked]
+    asked = [name for name in asked if not any(takes_over(user, commands[name], given) for user in users)]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)}: one at a time")
     name = asked[0] if asked else DEFAULT
@@ -73,6 +75,13 @@ def choose_command(words):
             only = f", only with {', '.join(users)}" if len(users) <= 3 else ""
             raise UsageError(f"{flag} does not go with {name}{only}", name)
     return commands[name], words[by_verb:], by_verb
+
+
+def takes_over(command, other, given):
+    """Whether the flags given that ask for another command are arguments of this one: `--seeds 9 --prove`."""
+    own = {entry.flag for entry in command.ARGUMENTS}
+    flags = {entry.flag for entry in other.FLAGS} & set(given)
+    return bool(flags) and flags <= own
 
 
 def asked_by_flag(given):

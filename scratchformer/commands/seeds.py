@@ -16,6 +16,7 @@ FLAGS = (
 ARGUMENTS = (
     CONFIG, RULE, SET, DEBUG, OUT, FORMAT, DPI,
     Argument("--compare", "another config, side by side", "CONFIG2"),
+    Argument("--prove", "judge each seed after every context there is"),
 )
 
 
@@ -28,6 +29,7 @@ def run(args):
     check_memory(configs[-1])           # that of the first is checked where it is trained
     from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
     from scratchformer.system.progress import Progress
+    from scratchformer.tools.seeds.census import census_report, take_census
     from scratchformer.tools.seeds.report import comparison, sweep_report
     from scratchformer.tools.seeds.sweep import sweep
 
@@ -39,6 +41,10 @@ def run(args):
         progress.clear()
         print(draw_seeds(sweeps[-1], args.format, args.dpi))
         print(sweep_report(sweeps[-1]))
+        if args.prove:
+            entries = take_census(sweeps[-1], progress=progress.show)
+            progress.clear()
+            print(census_report(entries))
     if args.compare is not None:
         print(comparison(*sweeps))
         draw_compare(*sweeps, sweeps[0].folder, args.format, args.dpi)

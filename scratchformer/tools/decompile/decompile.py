@@ -18,6 +18,7 @@ import numpy as np
 
 from scratchformer.analysis.cases import Case, Judge, settle
 from scratchformer.analysis.lazy_history import rule_cases
+from scratchformer.run.data import make_vocabulary
 from scratchformer.run.own_rule import execute
 from scratchformer.system.files import write_atomically
 from scratchformer.tools.decompile.clauses import choose_clause, draw_samples, rate_clauses
@@ -62,7 +63,7 @@ def decompile(model, limit_seconds=600, progress=lambda text: None):
     the model. So a few prices of a mistake are tried, and each function that comes of it.
     """
     start = time.perf_counter()
-    vocabulary, path = model.data.vocabulary, model.run.folder / "program.py"
+    vocabulary, path = make_vocabulary(model.config), model.run.folder / "program.py"
     rated = [rate_clauses(draw_samples(model, token), len(vocabulary)) for token in range(len(vocabulary))]
     judge, best = Judge(model), None
     bodies = set()
@@ -96,7 +97,7 @@ def hold_against(judge, says, limit_seconds, progress):
     model = judge.model
     T = model.config.model.block_size
     rule = partial(only, says)
-    tables = [rule_cases(rule, model.data.vocabulary, length) for length in range(1, T + 1)]
+    tables = [rule_cases(rule, make_vocabulary(model.config), length) for length in range(1, T + 1)]
     deadline = time.perf_counter() + limit_seconds
     settled = settle(judge, [case for table in tables for case in table], limit_seconds / 2, progress)
     agree = sum(case.count()[0] for case in settled.cases)
@@ -212,7 +213,7 @@ def indent(lines):
 
 def file_text(model, program):
     """The file: docstring with the evidence, the function, its exceptions, and how to run it."""
-    vocabulary = model.data.vocabulary
+    vocabulary = make_vocabulary(model.config)
     table = "\n".join(exception_lines(program.exceptions, vocabulary)) if program.listed else ""
     evidence = textwrap.fill(
         f"says(history) agrees with the model after {program.agree:,} of {program.contexts:,} contexts, "

@@ -25,23 +25,24 @@ from scratchformer.analysis.cases import Judge, contexts_of, least_margin_of, se
 from scratchformer.analysis.lazy_history import as_masks, rule_cases
 from scratchformer.analysis.producible import Producible
 from scratchformer.engine.model import forward
+from scratchformer.run.data import make_vocabulary
 from scratchformer.tools.prove.verdict import LISTED, Failure, Proof, Verdict
 
 FOR_MARGINS = 0.25                      # of the time, what may go into finding the smallest margins
 
 
-def prove(model, limit_seconds=600, progress=None, rule=None):
+def prove(model, limit_seconds=600, progress=None, most_listed=LISTED):
     """Judge a saved step's model after every context of 1 to block_size tokens -> Proof.
 
-    progress: called with a text now and then; rule: another than the model's own
+    progress: called with a text now and then; most_listed: failures of each set that are listed
 
     After `limit_seconds` it stops and gives the bounds that are certified by then.
     """
     start = time.perf_counter()
     progress = progress or (lambda text: None)
     progress("compiling; the machine code is kept for next time")
-    vocabulary, T = model.data.vocabulary, model.config.model.block_size
-    tables = [rule_cases(rule or model.rule, vocabulary, length) for length in range(1, T + 1)]
+    vocabulary, T = make_vocabulary(model.config), model.config.model.block_size
+    tables = [rule_cases(model.rule, vocabulary, length) for length in range(1, T + 1)]
     judge = Judge(model)
     settled = settle(judge, [case for table in tables for case in table], limit_seconds, progress)
     settled.cases.sort(key=lambda case: (len(case.members), contexts_key(case)))
@@ -50,7 +51,7 @@ def prove(model, limit_seconds=600, progress=None, rule=None):
     everything = count_all(settled, vocabulary)
     deadline = time.perf_counter() + FOR_MARGINS * limit_seconds
     find_margins(judge, settled, automaton, producible, everything, deadline)
-    failures = list_failures(model, settled, automaton)
+    failures = list_failures(model, settled, automaton, most_listed)
     return Proof(
         model.name, model.step, T, time.perf_counter() - start, settled.judged, settled,
         [case for table in tables for case in table if not case.answer],
@@ -106,7 +107,7 @@ def count_producible(settled, tables, automaton, vocabulary):
 
 def find_margins(judge, settled, automaton, producible, everything, deadline):
     """Fill in the smallest margin of both Verdicts, with a context that has it."""
-    vocabulary = judge.model.data.vocabulary
+    vocabulary = make_vocabulary(judge.model.config)
     cases = [case for case in settled.cases if case.lower < inf]
     judge.judge([case for case in settled.undecided if not case.where])
     cases += settled.undecided
@@ -117,14 +118,14 @@ def find_margins(judge, settled, automaton, producible, everything, deadline):
         verdict.context = tuple(vocabulary[i] for i in context)
 
 
-def list_failures(model, settled, automaton):
-    """The first LISTED failures after producible contexts, and after others: lists of Failure by that
+def list_failures(model, settled, automaton, most):
+    """The first `most` failures after producible contexts, and after others: lists of Failure by that
     flag."""
-    vocabulary, failures = model.data.vocabulary, {True: [], False: []}
+    vocabulary, failures = make_vocabulary(model.config), {True: [], False: []}
     for case in settled.cases:
         if case.verdict in ("wrong", "mixed"):
             for flag, listed in failures.items():
-                ids = wrong_contexts(case, automaton, flag, LISTED - len(listed))
+                ids = wrong_contexts(case, automaton, flag, most - len(listed))
                 if len(ids):
                     margins, says = margins_after(model, ids, case.answer)
                     _, allowed = group_of(case, vocabulary)
