@@ -274,7 +274,9 @@ def test_the_time_is_up(tmp_path, monkeypatch):
         assert wrong <= exact.wrong.total() <= most
         assert found.floor <= exact.margin <= found.margin
     text = prove_report(outcome)
-    assert "the time was up, producible: wrong are at least" in text and "not settled" in text
+    least, most = outcome.any.wrong.total(), outcome.any.wrong.total() + outcome.any.open
+    assert "not all is settled, producible: " in text
+    assert f"    wrong are at least {least:,}\n    and at most       {most:,}\n" in text
     assert outcome.exit_code == 1
 
 

@@ -184,6 +184,7 @@ class Settled:
 def settle(judge, rule_cases, limit_seconds=inf, progress=lambda text: None):
     """Settle every context that a rule constrains: Settled. Not all of them, if the time is up before.
 
+    It also ends where fewer contexts are left than are too close to call anyway: no count would be exact.
     judge: Judge of the model; rule_cases: RuleCases of any lengths, disjoint
     """
     start = time.perf_counter()
@@ -197,15 +198,15 @@ def settle(judge, rule_cases, limit_seconds=inf, progress=lambda text: None):
             else:
                 heap.append((-case.size, len(heap), case))
     heapq.heapify(heap)
-    order, left = len(heap), sum(-size for size, *_ in heap)
-    while heap and time.perf_counter() - start < limit_seconds:
+    order, left, close = len(heap), sum(-size for size, *_ in heap), 0
+    while heap and left >= close and time.perf_counter() - start < limit_seconds:
         taken = [heapq.heappop(heap)[2] for _ in range(min(ROUND, len(heap)))]
         judge.judge(taken)
         settled.judged += len(taken)
         for case in taken:
             if case.verdict:
                 settled.cases.append(case)
-                left -= case.size
+                left, close = left - case.size, close + case.count()[2]
                 continue
             for members in case.split:
                 order += 1

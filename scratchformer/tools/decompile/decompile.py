@@ -25,7 +25,7 @@ from scratchformer.tools.decompile.clauses import choose_clause, draw_samples, r
 from scratchformer.tools.decompile.source import program_lines
 
 BATCH = 512                             # cases judged at a time
-MOST_EXCEPTIONS = 2000                  # product sets that are written out
+MOST_EXCEPTIONS = 50_000                # product sets that are written out
 PRICES = (300, 3_000, 30_000, 300_000)  # bits that it may cost to be wrong about everything
 
 
@@ -71,7 +71,7 @@ def decompile(model, limit_seconds=600, progress=lambda text: None):
         bodies.add(tuple(program_lines([choose_clause(entries, price) for entries in rated], vocabulary)))
     for number, body in enumerate(sorted(bodies, key=len), 1):
         spent = time.perf_counter() - start
-        if best and spent > limit_seconds / 2:
+        if best and spent > limit_seconds / 4:
             break
         says = f"def says(history):\n{indent(body)}\n"
         write_atomically(path, says.encode())   # conditions are read from the source: see conditions.py

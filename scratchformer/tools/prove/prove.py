@@ -28,7 +28,7 @@ from scratchformer.engine.model import forward
 from scratchformer.run.data import make_vocabulary
 from scratchformer.tools.prove.verdict import LISTED, Failure, Proof, Verdict
 
-FOR_MARGINS = 0.25                      # of the time, what may go into finding the smallest margins
+FOR_CASES, FOR_MARGINS = 0.6, 0.1       # of the time, what may go into cases, and into smallest margins
 
 
 def prove(model, limit_seconds=600, progress=None, most_listed=LISTED):
@@ -44,7 +44,8 @@ def prove(model, limit_seconds=600, progress=None, most_listed=LISTED):
     vocabulary, T = make_vocabulary(model.config), model.config.model.block_size
     tables = [rule_cases(model.rule, vocabulary, length) for length in range(1, T + 1)]
     judge = Judge(model)
-    settled = settle(judge, [case for table in tables for case in table], limit_seconds, progress)
+    rule_answers = [case for table in tables for case in table]
+    settled = settle(judge, rule_answers, FOR_CASES * limit_seconds, progress)
     settled.cases.sort(key=lambda case: (len(case.members), contexts_key(case)))
     automaton = Producible(tables, len(vocabulary))
     producible = count_producible(settled, tables, automaton, vocabulary)

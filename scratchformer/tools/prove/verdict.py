@@ -83,8 +83,10 @@ def prove_report(proof):
             lines.append(f"too close to call, {name}: {number(verdict.close.total())} within rounding of 0")
         if verdict.undecided:
             least, most = verdict.wrong.total(), verdict.wrong.total() + verdict.open
-            lines.append(f"the time was up, {name}: wrong are at least {number(least)}")
-            lines.append(f"    and at most {number(most)} ({number(verdict.undecided.total())} not settled)")
+            left = number(verdict.undecided.total())
+            lines.append(f"not all is settled, {name}: {left} contexts are left;")
+            lines.append(f"    wrong are at least {least:,}")
+            lines.append(f"    and at most       {most:,}")
     for name, verdict in verdicts:
         if verdict.context:
             least = "smallest margin" if verdict.floor >= verdict.margin else f"margin {verdict.margin:.3g}"

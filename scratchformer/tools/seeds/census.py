@@ -73,7 +73,7 @@ def census_report(entries):
     deceptive = [entry for entry in entries if entry.held_out_wrong == 0 and entry.producible_wrong]
     rows = (
         ("right after every producible context", [entry for entry in entries if entry.right]),
-        ("right after every context at all", [entry for entry in entries if not entry.any_wrong + entry.open]),
+        ("right after every context at all", [one for one in entries if not (one.any_wrong or one.open)]),
         ("no held-out error, yet wrong somewhere", deceptive),
         ("not settled in time, or too close to call", [entry for entry in entries if entry.open]),
     )
