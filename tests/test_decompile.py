@@ -14,7 +14,8 @@ from scratchformer.analysis.cases import Judge
 from scratchformer.run.own_rule import execute
 from scratchformer.tools.decompile import decompile as decompiling
 from scratchformer.tools.decompile.clauses import Back, Constant, Scan, most_recent
-from scratchformer.tools.decompile.decompile import decompile, decompile_report, hold_against, indent, merged
+from scratchformer.tools.decompile.decompile import decompile, decompile_report, indent
+from scratchformer.tools.decompile.exceptions import hold_against, merged
 from scratchformer.tools.decompile.source import function_text, one_of, program_lines
 
 SMALL = ("data.numbers=4", "model.block_size=4", "training.steps=400", "training.learning_rate=0.02")
