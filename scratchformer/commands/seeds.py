@@ -12,6 +12,7 @@ ARGUMENTS = (
     CONFIG, RULE, SET, DEBUG, OUT, FORMAT, DPI,
     Argument("--compare", "another config, side by side", "CONFIG2"),
     Argument("--grid", "all combinations: model.n_embd=2,3 ...", "KEY=A,B", many="+"),
+    Argument("--prove", "judge each seed after every context there is"),
 )
 MOST = 1_000_000                        # seeds
 
@@ -20,6 +21,8 @@ def run(args):
     """Train the seeds of the config, and of the other if there is one; draw and report each, then both."""
     if args.compare and args.grid:
         raise UsageError("--compare and --grid: one at a time")
+    if args.prove and args.grid:
+        raise UsageError("--grid trains and judges on held-out windows: leave out --prove")
     chosen = read_seeds(args.seeds)
     try:
         return train_grid(args, chosen) if args.grid else train_seeds(args, chosen)
@@ -55,6 +58,7 @@ def train_seeds(args, chosen):
     check_memory(configs[-1])           # that of the first is checked where it is trained
     from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
     from scratchformer.system.progress import Progress
+    from scratchformer.tools.seeds.census import census_report, take_census
     from scratchformer.tools.seeds.report import comparison, sweep_report
     from scratchformer.tools.seeds.sweep import sweep
 
@@ -66,6 +70,10 @@ def train_seeds(args, chosen):
         progress.clear()
         print(draw_seeds(sweeps[-1], args.format, args.dpi))
         print(sweep_report(sweeps[-1]))
+        if args.prove:
+            entries = take_census(sweeps[-1], progress=progress.show)
+            progress.clear()
+            print(census_report(entries))
     if args.compare is not None:
         print(comparison(*sweeps))
         draw_compare(*sweeps, sweeps[0].folder, args.format, args.dpi)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scratchformer.engine.model import unflatten
 from scratchformer.run.config import load_config
-from scratchformer.run.data import parse_tokens
+from scratchformer.run.data import make_vocabulary, parse_tokens
 from scratchformer.run.demos import COUNT, choose_demos
 from scratchformer.run.folder import RunFiles
 from scratchformer.run.judge import HeldOut
@@ -93,7 +93,7 @@ class Run:
     @cached_property
     def vocabulary(self):
         """Tokens as text, in id order."""
-        return tuple(map(str, self.data.vocabulary))
+        return tuple(map(str, make_vocabulary(self.config)))
 
     @cached_property
     def held_out(self):
