@@ -15,18 +15,19 @@ from scratchformer.commands.main import main
 from scratchformer.commands.parsing import arguments_of, choose_command, find_commands, parse_arguments
 
 COMMANDS = find_commands()
-VERBS = "train explain prove ablate causal seeds quiz gradcheck list video".split()
+VERBS = "train explain prove ablate causal seeds quiz gradcheck list video decompile".split()
 ALL = {entry.flag: entry for command in COMMANDS.values() for entry in arguments_of(command)}
 FOREIGN = [
     (name, flag, by_verb)
     for name, command in COMMANDS.items() for flag in ALL for by_verb in (True, False)
     if flag not in parsing.flags_of(command) and (by_verb or name != "train")
+    and (name, flag, by_verb) != ("prove", "--seeds", False)        # that is a study with --prove
 ]
 SAMPLES = {"--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v"}
 VALUES = {
     "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",
-    "--every": "2",
-    "--figure": "5", "--prove-limit": "5", "--rule": "rule.py", "--set": "training.steps=3",
+    "--every": "2", "--figure": "5", "--prove-limit": "5", "--decompile-limit": "5", "--rule": "rule.py",
+    "--set": "training.steps=3",
 }
 
 

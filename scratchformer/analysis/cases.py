@@ -62,7 +62,7 @@ class Case:
     @property
     def split(self):
         """Two (L, V) masks: what to judge if it is not decided."""
-        return cut(self.members, *self.where)
+        return split_members(self.members, *self.where)
 
     def count(self):
         """(right, wrong, close) contexts."""
@@ -148,7 +148,7 @@ def run_kernel(query, rounding, members, answers):
     return outputs
 
 
-def cut(members, position, gains):
+def split_members(members, position, gains):
     """Split a case at a position: two (L, V) masks, the tokens with lower gains and those with higher.
 
     The cut is that of 2-means on a line: where i (n - i) (mean above - mean below)² is largest.

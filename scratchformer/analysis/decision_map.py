@@ -38,7 +38,7 @@ def cells(params, box):
     left, right, bottom, top = box
     pieces = [np.array([(left, bottom), (right, bottom), (right, top), (left, top)], float)]
     for normal, offset in zip(params.W_in.T, params.b_in, strict=True):
-        pieces = [part for piece in pieces for part in cut(piece, piece @ normal + offset)]
+        pieces = [part for piece in pieces for part in cut_polygon(piece, piece @ normal + offset)]
     return pieces
 
 
@@ -75,7 +75,7 @@ def cut_by_ties(corners, A, c):
     return pieces
 
 
-def cut(corners, heights):
+def cut_polygon(corners, heights):
     """The parts of a convex polygon on either side of the line on which an affine function is 0: one or two.
 
     heights: (N,), the function at the corners

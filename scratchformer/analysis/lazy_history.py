@@ -140,7 +140,7 @@ def decided(value):
     return ask(value, lambda own: own) if type(value) is LazyToken else value
 
 
-def comparison(compare):
+def lazy_comparison(compare):
     """A method that asks how a token's value compares with another value."""
     def method(self, other):
         other = decided(other)
@@ -170,7 +170,7 @@ def deciding(function):
 def install_operators():
     """Give LazyToken the operators of int and str."""
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        setattr(LazyToken, f"__{name}__", comparison(getattr(operator, name)))
+        setattr(LazyToken, f"__{name}__", lazy_comparison(getattr(operator, name)))
     for name in ("add", "sub", "mul", "floordiv", "mod", "and_", "or_", "xor", "lshift", "rshift"):
         function = getattr(operator, name)
         name = name.rstrip("_")

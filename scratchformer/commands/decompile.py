@@ -3,7 +3,7 @@
 from scratchformer.commands.arguments import STEP, TRAINED, Argument
 from scratchformer.commands.trained import requested_run, train_model
 
-HELP = "write the model as a short Python function, and prove it"
+HELP = "write the model as a short program, and prove it"
 EXAMPLE = "decompile plus_last_even_robust"
 FLAGS = (Argument("--decompile", HELP),)
 ARGUMENTS = (

@@ -77,13 +77,13 @@ def prove_report(proof):
     for name, verdict in verdicts:
         total, wrong = verdict.total.total(), verdict.wrong.total()
         share = f"{wrong / max(total, 1):.4%}"
-        lines.append(f"{name:<11}{number(total):>23}{number(wrong):>23}{share:>9}{verdict.margin:>14.3g}")
+        lines.append(f"{name:<11}{amount(total):>23}{amount(wrong):>23}{share:>9}{verdict.margin:>14.3g}")
     for name, verdict in verdicts:
         if verdict.close:
-            lines.append(f"too close to call, {name}: {number(verdict.close.total())} within rounding of 0")
+            lines.append(f"too close to call, {name}: {amount(verdict.close.total())} within rounding of 0")
         if verdict.undecided:
             least, most = verdict.wrong.total(), verdict.wrong.total() + verdict.open
-            left = number(verdict.undecided.total())
+            left = amount(verdict.undecided.total())
             lines.append(f"not all is settled, {name}: {left} contexts are left;")
             lines.append(f"    wrong are at least {least:,}")
             lines.append(f"    and at most       {most:,}")
@@ -111,15 +111,15 @@ def conclusion(verdict):
     total, wrong = verdict.total.total(), verdict.wrong.total()
     if wrong:
         least = "at least " if verdict.undecided else ""
-        return f"NOT proved: wrong after {least}{number(wrong)} of {number(total)} producible contexts"
+        return f"NOT proved: wrong after {least}{amount(wrong)} of {amount(total)} producible contexts"
     if verdict.open:
-        return f"NOT proved: {number(verdict.open)} of {number(total)} producible contexts are left open"
+        return f"NOT proved: {amount(verdict.open)} of {amount(total)} producible contexts are left open"
     if total:
-        return f"proved: right after each of {number(total)} producible contexts"
+        return f"proved: right after each of {amount(total)} producible contexts"
     return "nothing to prove: the rule constrains no producible context"
 
 
-def number(count, longest=22):
+def amount(count, longest=22):
     """A count with commas, or in powers of ten where that would be too long."""
     text = f"{count:,}"
     return text if len(text) <= longest else f"{count:.6g}"
@@ -136,7 +136,7 @@ def groups(title, proof, name):
     lines = [f"\n{title:<20}{'producible':>15}{'of':>15}{'any':>15}{'of':>15}"]
     worst = counts[2].most_common(12)
     for group, _ in worst:
-        columns = "".join(f"{number(count[group], 14):>15}" for count in counts)
+        columns = "".join(f"{amount(count[group], 14):>15}" for count in counts)
         lines.append(f"{cut_line(group, 19):<20}{columns}")
     if len(counts[2]) > len(worst):
         lines.append(f"and {len(counts[2]) - len(worst):,} more")
