@@ -3,10 +3,18 @@
 from pathlib import Path
 
 from scratchformer.engine.names import ACTIVATIONS, INPUTS, PARAMETERS
+from scratchformer.tools.explore.rule import rule_code
 from scratchformer.tools.explore.translate import MODULES, function_names, translate_engine
 
 HERE = Path(__file__).parent
 SYMBOLIC = ("add", "sub", "mul", "div", "pow", "neg", "exp", "log", "sqrt", "max", "dot", "empty", "add_to")
+
+
+def page_code(model):
+    """All of it for a Model: `engine`, `symbolic`, and `allowed(history)`, the rule."""
+    rule = rule_code(model.rule, list(model.run.data.vocabulary), model.config.model.block_size)
+    rule = wrapped("rule_of_the_run", rule, ["allowed"]) + "const { allowed } = rule_of_the_run;\n"
+    return "\n".join([engine_code(), symbolic_code(), rule])
 
 
 def engine_code():
