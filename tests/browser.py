@@ -9,8 +9,10 @@ import tempfile
 import time
 from contextlib import contextmanager
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-KEYS = {"Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "ArrowRight": 39, "Tab": 9}
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+KEYS = {"Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "ArrowRight": 39,
+        "Tab": 9, "Delete": 46}
 
 
 class Browser:
@@ -131,19 +133,22 @@ class Browser:
 
     def type(self, selector, text):
         """Replace what a field holds, as typing does."""
-        self.run(f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.focus(); e.select(); }})()")
-        self.call("Input.insertText", text=text) if text else self.call(
-            "Input.dispatchKeyEvent", type="keyDown", key="Delete", code="Delete", windowsVirtualKeyCode=46)
+        self.run(f"document.querySelector({json.dumps(selector)}).select()")
+        if text:
+            self.call("Input.insertText", text=text)
+        else:
+            self.key("Delete")
         self.settle()
 
     def text(self, selector):
         return self.run(f"document.querySelector({json.dumps(selector)}).textContent")
 
     def screenshot(self, path, whole=True):
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **({
-            "clip": {"x": 0, "y": 0, "scale": 1, **self.run(
-                "({width: document.documentElement.clientWidth, height: document.documentElement.scrollHeight})")}
-        } if whole else {}))
+        more = {}
+        if whole:
+            size = self.run("({width: innerWidth, height: document.documentElement.scrollHeight})")
+            more = {"clip": {"x": 0, "y": 0, "scale": 1, **size}, "captureBeyondViewport": True}
+        found = self.call("Page.captureScreenshot", format="png", **more)
         path.write_bytes(base64.b64decode(found["data"]))
 
 
@@ -154,9 +159,9 @@ def open_browser():
     to_us, from_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-            "--disable-extensions", "--disable-background-networking", "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}", "about:blank",
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
+            "--no-first-run", "--disable-extensions", "--disable-background-networking",
+            "--disable-dev-shm-usage", f"--user-data-dir={profile}", "about:blank",
         ]
 
         def connect():                  # Chromium reads from 3 and writes to 4
@@ -165,7 +170,8 @@ def open_browser():
             os.dup2(second, 4)
 
         process = subprocess.Popen(
-            command, preexec_fn=connect, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            command, preexec_fn=connect, close_fds=False,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         os.close(to_browser)
         os.close(from_browser)

@@ -88,11 +88,12 @@ function explanation(container, name, index) {
   const lines = [], sources = new Map(), code = [];
   for (const { step, term } of parts) {
     const names = term.text((operand) => operand.label), numbers = term.text((operand) => number(operand.value));
-    if (gradient && parts.length > 1) lines.push({ kind: "route", text: `through ${step.name}:` });
-    if (!gradient) lines.push({ kind: "formula", text: step.formula });
-    lines.push({ kind: "names", text: `= ${clip(names)}` });
-    if (numbers !== names) lines.push({ kind: "numbers", text: `= ${clip(numbers)}` });
-    lines.push({ kind: "value", text: `= ${number(term.value)}` });
+    const shown = [...new Set([clip(names), clip(numbers), number(term.value)])];
+    if (gradient && parts.length > 1) lines.push({ kind: "route", text: `through ${step.name}: ${shown.join(" = ")}` });
+    else {
+      if (!gradient) lines.push({ kind: "formula", text: step.formula });
+      for (const text of shown) lines.push({ kind: text === number(term.value) ? "value" : "names", text: `= ${text}` });
+    }
     for (const [key, operand] of term.operands()) sources.set(key, operand);
     code.push(where(step));
   }

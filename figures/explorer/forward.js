@@ -9,7 +9,7 @@ const GROUPS = [
 
 // Cells of a heat map so that it fits, with digits where there is room for them.
 function cell_size(columns) {
-  return columns <= 14 ? [31, 17] : columns <= 24 ? [20, 15] : columns <= 40 ? [9.5, 13] : [Math.max(2, 380 / columns), 12];
+  return columns <= 14 ? [34, 17] : columns <= 24 ? [20, 15] : columns <= 40 ? [9.5, 13] : [Math.max(2, 380 / columns), 12];
 }
 
 const forward_panel = {
@@ -130,7 +130,7 @@ const forward_panel = {
       map.draw(at, {
         limit: map.kind === "probability" ? 1 : limit, lit: rank ? S.position : -1, masked,
         row: rank ? (i) => word_at(i) : undefined,
-        column: map.columns > 24 ? undefined : key === "T" ? (j) => word_at(j) : key === "V" ? (j) => WORDS[j] : rank ? (j) => `dim ${j}`.slice(map.columns > 4 ? 4 : 0) : undefined,
+        column: map.columns > 24 ? undefined : key === "T" ? (j) => word_at(j) : key === "V" ? (j) => WORDS[j] : rank ? (j) => `${j}` : undefined,
       });
     }
     this.render_readout();
@@ -153,7 +153,8 @@ const forward_panel = {
         if (source.container === container && in_view(source.name, source.index)) mark(source.name, this.cell(source.name, source.index), "source");
       }
       const learned = sources.filter((source) => source.container === "p");
-      const readers = S.pinned && !this.hovered ? readers_of(container, name, index) : [];
+      const pinned = S.pinned && S.pinned.name === name && String(S.pinned.cell) === String(cell);
+      const readers = pinned ? readers_of(container, name, index) : [];
       for (const reader of readers) if (in_view(reader.name, reader.index)) mark(reader.name, this.cell(reader.name, reader.index), "reader");
       weights_panel.ring(learned);
       const list = (items, most = 6) => items.slice(0, most).map((item) => entry_label(item.name, item.index, item.container.startsWith("d") ? "d" : "")).join(", ") + (items.length > most ? ` and ${items.length - most} more` : "");

@@ -31,7 +31,10 @@ window.addEventListener("hashchange", () => {
 });
 
 read_address();
-if (!location.hash) S.position = S.ids.length - 1;
+if (!location.hash) {                   // the last position that the rule decides
+  const found = S.ids.map((_, t) => t).filter((t) => (allowed_ids(history_of(S.ids, t + 1)) || []).length);
+  S.position = found.length ? found[found.length - 1] : S.ids.length - 1;
+}
 $("sequence").value = S.ids.map((id) => WORDS[id]).join(" ");
 redraw();
 document.documentElement.dataset.ready = "yes";

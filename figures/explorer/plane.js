@@ -54,7 +54,9 @@ class Plane {
   // Show all of these points, one scale for both axes; while something is dragged the frame stays.
   frame(points) {
     if (this.held) return;
-    const xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
+    const shown = points.filter((point) => point.every(Number.isFinite));
+    if (!shown.length) shown.push([0, 0]);
+    const xs = shown.map(([x]) => x), ys = shown.map(([, y]) => y);
     const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
     const across = (x1 - x0) || 1e-9, up = (y1 - y0) || 1e-9;
     this.scale = Math.min((this.width - 56) / across, (this.height - 48) / up, 1e6);
@@ -115,7 +117,7 @@ class Plane {
     this.axes = [make("svg:path", { class: "axis", d: `M0 ${y}H${this.width}M${x} 0V${this.height}` })];
   }
 
-  dot(p, { r = 3.5, fill = "currentColor", kind = "", shape = "o", label = "", drag = null, position = null, title = "", color = fill, opacity = null }) {
+  dot(p, { r = 3.5, fill = "currentColor", kind = "", shape = "o", label = "", drag = null, position = null, title = "", color = fill, opacity = null, family = "" }) {
     const [x, y] = this.to(p);
     const d = { o: `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`, s: `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`, d: `M${x} ${y - 1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}z` }[shape];
     const path = make("svg:path", {
@@ -124,7 +126,7 @@ class Plane {
     });
     if (title) path.append(make("svg:title", { text: title }));
     this.drawn.push(path);
-    if (label) this.labels.push({ x, y, r, label, color, kind });
+    if (label) this.labels.push({ x, y, r, label, color, kind, family: family || kind + color });
   }
 
   arrow(from, to, { stroke = "currentColor", width = 1.2, kind = "", opacity = 1 }) {
@@ -141,7 +143,7 @@ class Plane {
   write_labels() {
     const groups = [];
     for (const label of this.labels) {
-      const near = groups.find((group) => group.kind === label.kind && group.color === label.color && Math.hypot(group.x - label.x, group.y - label.y) < 5);
+      const near = groups.find((group) => group.family === label.family && Math.hypot(group.x - label.x, group.y - label.y) < 5);
       if (near) near.label += ` ${label.label}`;
       else groups.push({ ...label });
     }

@@ -11,7 +11,8 @@ const planes_panel = {
   setup() {
     const move = (key, delta) => {
       const [name, row] = key.split(":"), turned = this.embedding.turn(delta);
-      turned.forEach((x, c) => (params[name].data[params[name].at(Number(row), c)] += x));
+      const start = params[name].at(Number(row), 0);
+      if (turned.every((x, c) => usable(theta[start + c] + x))) turned.forEach((x, c) => (theta[start + c] += x));
       changed();
     };
     this.embed_plane = new Plane("plane-embed", { drag: move });
@@ -31,7 +32,7 @@ const planes_panel = {
   backdrop(plane, axes, points) {
     const d = points.map((point) => {
       const [x, y] = plane.to(axes.project(point));
-      return `M${x.toFixed(1)} ${y.toFixed(1)}h.01`;
+      return `M${Math.round(10 * x) / 10} ${Math.round(10 * y) / 10}h.01`;
     }).join("");
     return make("svg:path", { class: "backdrop", d });
   },
@@ -62,10 +63,10 @@ const planes_panel = {
     const id = S.ids[this.t], sum = axes.project(row_of(computed.cache.embed, 0, this.t));
     plane.arrow(V[id], sum, { stroke: "var(--ink)", width: 1.6 });
     Ps.forEach((p, t) => plane.dot(p, {
-      r: 3, kind: `position${t === this.t ? " lit" : ""}`, fill: "var(--soft)", color: "var(--soft)", label: SIZES.T <= 12 || t === this.t ? `p${t}` : "", drag: `W_pos:${t}`, title: `position ${t}, row of W_pos`,
+      r: 3, kind: `position${t === this.t ? " lit" : ""}`, fill: "var(--soft)", color: "var(--soft)", label: t === 0 || t === SIZES.T - 1 || t === this.t ? `p${t}` : "", drag: `W_pos:${t}`, title: `position ${t}, row of W_pos`,
     }));
     V.forEach((p, i) => plane.dot(p, {
-      r: i === id ? 6 : 4.5, shape: FAMILY[RUN.families[i]], fill: token_color(i), label: SIZES.V <= 40 || i === id ? WORDS[i] : "", kind: `token${i === id ? " lit" : ""}`,
+      r: i === id ? 6 : 4.5, shape: FAMILY[RUN.families[i]], fill: token_color(i), label: SIZES.V <= 40 || i === id ? WORDS[i] : "", kind: `token${i === id ? " lit" : ""}`, family: RUN.families[i],
       drag: `W_token:${i}`, title: `token ${WORDS[i]}, row of W_token`,
     }));
     S.ids.forEach((_, t) => plane.dot(axes.project(row_of(computed.cache.embed, 0, t)), {
@@ -159,19 +160,24 @@ const planes_panel = {
   draw_regions(plane, regions) {
     const tokens = new Map();
     for (const { token, corners } of regions) {
-      const points = corners.map(({ x, y }) => plane.to([x, y]));
-      const entry = tokens.get(token) || { d: "", size: 0, x: 0, y: 0, largest: 0 };
-      const size = area(points.map(([x, y]) => ({ x, y })));
-      entry.d += `M${points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L")}Z`;
-      entry.size += size;
-      if (size > entry.largest) {
-        Object.assign(entry, { largest: size, x: points.reduce((sum, [x]) => sum + x, 0) / points.length, y: points.reduce((sum, [, y]) => sum + y, 0) / points.length });
+      const entry = tokens.get(token) || { d: "", size: 0, largest: 0, corners: null };
+      const size = area(corners) * plane.scale ** 2;
+      let letter = "M";
+      for (const { x, y } of corners) {
+        const [px, py] = plane.to([x, y]);
+        entry.d += `${letter}${Math.round(10 * px) / 10} ${Math.round(10 * py) / 10}`;
+        letter = "L";
       }
+      entry.d += "Z";
+      entry.size += size;
+      if (size > entry.largest) Object.assign(entry, { largest: size, corners });
       tokens.set(token, entry);
     }
     const paths = [], names = [];
-    for (const [token, { d, size, x, y }] of tokens) {
-      paths.push(make("svg:path", { d, fill: token_color(token), stroke: token_color(token), class: "region" }));
+    for (const [token, { d, size, corners }] of [...tokens].sort(([one], [other]) => one - other)) {
+      const [x, y] = plane.to(["x", "y"].map((axis) => corners.reduce((sum, corner) => sum + corner[axis], 0) / corners.length));
+      const opacity = [0.16, 0.4, 0.27][paths.length % 3];      // neighbours of like colours stay apart
+      paths.push(make("svg:path", { d, fill: token_color(token), stroke: token_color(token), class: "region", opacity }));
       if (size > 250) names.push(make("svg:text", { x, y, class: "region-name", "text-anchor": "middle", "dominant-baseline": "central", fill: token_color(token), text: WORDS[token] }));
     }
     return [...paths, ...names];

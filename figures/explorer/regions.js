@@ -9,7 +9,7 @@ const MOST_CELLS = 4000;
 function from_stream(points, name) {
   const cache = empty_cache(TABLE, SIZES, points.length, 1, RESIDUAL);
   points.forEach((point, n) => point.forEach((x, c) => (cache.resid_mid.data[n * SIZES.C + c] = x)));
-  run_after("resid_mid", cache);
+  run_after("resid_mid", cache, name);
   return cache[name];
 }
 
@@ -25,16 +25,15 @@ function clip_polygon(corners, f) {
 }
 
 function between(a, b, share) {
-  const values = new Float64Array(a.values.length);
-  for (let i = 0; i < values.length; i++) values[i] = a.values[i] + share * (b.values[i] - a.values[i]);
-  return { x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y), values };
+  const values = a.values.map((value, i) => value + share * (b.values[i] - value));
+  return { x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y), values, n: -1 };
 }
 
 // [{token, corners}] that cover a box {x0, x1, y0, y1}; null if there are too many pieces.
 function exact_regions({ x0, x1, y0, y1 }) {
   const corners = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
   const { F, V } = SIZES, pre = from_stream(corners, "ffn_pre").data;
-  let cells = [corners.map(([x, y], n) => ({ x, y, values: pre.slice(n * F, (n + 1) * F) }))];
+  let cells = [corners.map(([x, y], n) => ({ x, y, values: Array.from(pre.subarray(n * F, (n + 1) * F)), n: -1 }))];
   for (let f = 0; f < F; f++) {
     const next = [];
     for (const cell of cells) {
@@ -52,24 +51,24 @@ function exact_regions({ x0, x1, y0, y1 }) {
     cells = next;
     if (cells.length > MOST_CELLS) return null;
   }
-  const all = [...new Set(cells.flat())];
-  const logits = from_stream(all.map(({ x, y }) => [x, y]), "logits").data;
-  const located = new Map(all.map(({ x, y }, n) => [n, { x, y, values: logits.subarray(n * V, (n + 1) * V) }]));
-  const number_of = new Map(all.map((corner, n) => [corner, n]));
-  const found = [];
+  const all = [];
+  for (const cell of cells) for (const corner of cell) if (corner.n < 0) corner.n = all.push(corner) - 1;
+  const logits = from_stream(all.map(({ x, y }) => [x, y]), "logits").data, found = [];
   for (const cell of cells) {
-    const here = cell.map((corner) => located.get(number_of.get(corner)));
-    let rivals = [];
+    const best = argmax(logits, cell[0].n * V, V), rivals = [best];
     for (let j = 0; j < V; j++) {                   // a token that another beats at every corner wins nowhere
-      const best = argmax(here[0].values, 0, V);
-      if (j === best || !here.every(({ values }) => values[best] > values[j])) rivals.push(j);
+      if (j !== best && cell.some(({ n }) => logits[n * V + j] >= logits[n * V + best])) rivals.push(j);
     }
-    if (rivals.length === 1) found.push({ token: rivals[0], corners: here });
-    else for (const j of rivals) {
+    if (rivals.length === 1) {
+      found.push({ token: best, corners: cell });
+      continue;
+    }
+    const here = cell.map(({ x, y, n }) => ({ x, y, values: rivals.map((j) => logits[n * V + j]), n }));
+    rivals.forEach((token, j) => {
       let part = here;
-      for (const k of rivals) if (k !== j && part) part = clip_polygon(part, ({ values }) => values[j] - values[k]);
-      if (part) found.push({ token: j, corners: part });
-    }
+      for (let k = 0; k < rivals.length && part; k++) if (k !== j) part = clip_polygon(part, ({ values }) => values[j] - values[k]);
+      if (part) found.push({ token, corners: part });
+    });
   }
   return found;
 }
@@ -92,7 +91,11 @@ function sampled_regions({ x0, x1, y0, y1 }, to_space, count = 44) {
   return found;
 }
 
-const area = (corners) => Math.abs(corners.reduce((sum, { x, y }, i) => {
-  const next = corners[(i + 1) % corners.length];
-  return sum + x * next.y - next.x * y;
-}, 0)) / 2;
+function area(corners) {
+  let sum = 0;
+  for (let i = 0; i < corners.length; i++) {
+    const here = corners[i], next = corners[(i + 1) % corners.length];
+    sum += here.x * next.y - next.x * here.y;
+  }
+  return Math.abs(sum) / 2;
+}

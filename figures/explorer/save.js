@@ -68,13 +68,13 @@ function read_address() {
   });
   get("edit", (text) => {
     const edits = text.split(" ").map((entry) => entry.split(":").map(Number));
-    if (!edits.every(([i, x]) => Number.isInteger(i) && i >= 0 && i < P && Number.isFinite(x))) return false;
+    if (!edits.every(([i, x]) => Number.isInteger(i) && i >= 0 && i < P && usable(x))) return false;
     edits.forEach(([i, x]) => (theta[i] = x));
   });
   get("weights", (text) => {
     try {
       const values = new Float64Array(bytes_of(text));
-      if (values.length !== P || !values.every(Number.isFinite)) return false;
+      if (values.length !== P || !values.every(usable)) return false;
       theta.set(values);
     } catch {
       return false;

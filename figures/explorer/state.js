@@ -4,6 +4,8 @@ const RUN = JSON.parse(document.getElementById("run-data").textContent);
 const { sizes: SIZES, table: TABLE, words: WORDS, tokens: TOKENS, use_residual: RESIDUAL } = RUN;
 const SHAPES = parameter_shapes(TABLE, SIZES);
 const ROWS = Object.fromEntries([...TABLE.parameters, ...TABLE.inputs, ...TABLE.activations].map((row) => [row.name, row]));
+const LARGEST = 1e6;                    // of a weight, so that all that follows from it is finite
+const usable = (x) => Number.isFinite(x) && Math.abs(x) <= LARGEST;
 const SAMPLE = 400;                     // held-out windows that are read at every change
 
 function bytes_of(text) {
@@ -64,11 +66,12 @@ function caches_for(T) {
   return caches[T];
 }
 
-// Run the forward pass from behind an activation that is filled in.
-function run_after(name, cache) {
+// Run the forward pass from behind an activation that is filled in, up to another.
+function run_after(name, cache, last) {
   let waiting = true;
   for (const step of RUN.forward) {
-    if (!waiting && step.name !== "loss") run_step(step, { p: params, c: cache });
+    if (!waiting) run_step(step, { p: params, c: cache });
+    if (step.name === last) return;
     waiting = waiting && step.name !== name;
   }
 }

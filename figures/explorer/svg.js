@@ -34,11 +34,11 @@ function number(value, digits = 4) {
   return minus(size >= 1e-3 && size < 1e5 ? value.toFixed(digits) : value.toExponential(3));
 }
 
-// A number for a cell of a heat map: short.
-function short(value) {
+// A number for a cell of a heat map: short; of a share, what is next to nothing is ~0.
+function short(value, kind) {
   const size = Math.abs(value);
   if (size === 0 || !Number.isFinite(value)) return number(value);
-  if (size < 0.005) return "~0";
+  if (size < 0.005) return kind === "signed" ? minus(value.toExponential(0)) : "~0";
   const text = value.toFixed(size < 9.995 ? 2 : size < 99.95 ? 1 : 0);
   return minus(size < 9999.5 ? text : value.toExponential(0));
 }
@@ -113,7 +113,7 @@ class Heatmap {
         const x = value(i, j), index = i * this.columns + j, none = masked(i, j);
         const color = color_of(map, this.kind === "signed" ? 0.5 + 0.5 * (x / scale) : x / scale);
         set(this.rects[index], { fill: none ? "var(--empty)" : css(color) });
-        if (this.digits) set(this.texts[index], { text: none ? "" : short(x), fill: is_dark(color) ? "#fff" : "#111" });
+        if (this.digits) set(this.texts[index], { text: none ? "" : short(x, this.kind), fill: is_dark(color) ? "#fff" : "#111" });
       }
     }
     for (let j = 0; j < this.columns; j++) set(this.column_labels[j], { text: column(j) });

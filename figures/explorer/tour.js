@@ -21,7 +21,7 @@ const STOPS = [
     text: () => `All numbers of one forward pass, from left to right: ${P} learned ones make them. A row is a position, the selected one is bold. Red is positive, blue negative; attention and probabilities go from dark (0) to yellow (1).`,
   },
   {
-    panel: "plane-embed", title: "A token is a point", go: () => select_position(S.ids.length - 1),
+    panel: "plane-embed", title: "A token is a point", go: () => decided() !== undefined && select_position(decided()),
     text: () => "Each token owns a point (a row of W_token), each position another (p0, p1, …, rows of W_pos). Their sum is where the stream starts: follow the arrow. Look who lies together: tokens that the rule treats alike.",
   },
   {

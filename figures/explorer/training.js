@@ -14,7 +14,7 @@ function generator(seed) {
 const FIELDS = {                        // least, greatest, whole number
   rate: [0, 10, false], batch: [1, 256, true], decay: [0, 10, false], seed: [0, 4294967295, true],
 };
-const SLICE = 25;                       // milliseconds of training between two redraws
+const SLICE = 40;                       // milliseconds of training between two redraws
 
 const training = {
   trainer: null, running: 0, curve: [], batch_loss: null, speed: 0,
@@ -68,16 +68,16 @@ const training = {
     return batches;
   },
 
-  // Take steps; false if a number is not finite any more: then the last good ones are put back.
+  // Take steps; false if a weight has grown out of all bounds: then the ones before are put back.
   take(steps) {
     const { trainer, settings } = this, { beta1, beta2, epsilon } = RUN.training, before = theta.slice();
     const batches = this.draw_batch(steps);
     run_steps(trainer, train_windows, batches, settings.rate, [beta1, beta2, epsilon, settings.decay]);
     this.batch_loss = trainer.cache.loss.data[0];
-    if (theta.every(Number.isFinite)) return batches;
+    if (theta.every(usable)) return batches;
     theta.set(before);
     stop_training();
-    said("train", "Training diverged: a weight was not finite any more. The weights from before are kept; try a lower learning rate.");
+    said("train", "Training diverged: a weight grew beyond a million. The weights from before are kept; try a lower learning rate.");
     changed();
     return false;
   },
@@ -175,6 +175,9 @@ const training = {
     const now = here ? most : RUN.steps[S.step];
     const text = (px, py, anchor, words, color = "var(--soft)") => make("svg:text", { x: px, y: py, "text-anchor": anchor, class: "label", fill: color, text: words });
     const last = (values) => values[values.length - 1];
+    const loss_at = Math.max(T + 10, y(share(last(losses))) - 6);
+    let error_at = Math.max(T + 10, y(last(errors)) - 6);
+    if (Math.abs(error_at - loss_at) < 14) error_at = loss_at + (error_at < loss_at && loss_at > T + 26 ? -14 : 14);
     $("curves").replaceChildren(
       make("svg:path", { class: "axis", d: `M${L} ${T}V${H - B}H${W - R}V${T}` }),
       make("svg:path", { d: `M${x(now)} ${T}V${H - B}`, class: "now" }),
@@ -183,8 +186,8 @@ const training = {
       text(L - 4, T + 6, "end", number(top, 2), "var(--loss)"), text(L - 4, H - B, "end", number(low, 2), "var(--loss)"),
       text(W - R + 4, T + 6, "start", "100%", "var(--error)"), text(W - R + 4, H - B, "start", "0%", "var(--error)"),
       text(L, H - 8, "start", "0"), text(W - R, H - 8, "end", `${most.toLocaleString("en")} steps${here ? " here" : " of the run"}`),
-      text(W - R - 6, Math.max(T + 10, y(share(last(losses))) - 6), "end", `held-out loss ${number(last(losses), 2)}`, "var(--loss)"),
-      text((L + W - R) / 2, Math.min(H - B - 6, y(errors[Math.floor(errors.length / 2)]) - 6), "middle", "rule error (dashed)", "var(--error)"));
+      text(W - R - 6, loss_at, "end", `held-out loss ${number(last(losses), 2)}`, "var(--loss)"),
+      text(W - R - 6, error_at, "end", `rule error ${percent(last(errors))} (dashed)`, "var(--error)"));
   },
 };
 

@@ -8,12 +8,14 @@ const weights_panel = {
     for (const { name, dims, symbol, meaning } of TABLE.parameters) {
       const shape = SHAPES[name];
       if (!count(shape)) continue;
-      const columns = name === "W_o" ? shape[2] : shape.length > 1 ? count(shape.slice(1)) : shape[0];
-      const rows = count(shape) / columns;
+      let columns = name === "W_o" ? shape[2] : shape.length > 1 ? count(shape.slice(1)) : shape[0];
+      let rows = count(shape) / columns;
+      const turned = name === "W_out";              // its rows are many: they lie across
+      if (turned) [rows, columns] = [columns, rows];
       const map = new Heatmap(rows, columns, { cell: cell_size(columns), left: shape.length > 1 ? 30 : 4, top: columns > 24 ? 4 : 14, name, label: `${name}: ${meaning}` });
-      this.maps[name] = { map, rows, columns };
+      this.maps[name] = { map, rows, columns, turned };
       list.append(make("div", { class: "box", "data-weights": name },
-        make("h4", { "data-caption": true }, make("span", { class: "name", text: name }), make("span", { class: "symbol", text: `${symbol} · ${dims.replaceAll(" ", "×")}` })),
+        make("h4", { "data-caption": true }, make("span", { class: "name", text: name }), make("span", { class: "symbol", text: `${symbol} · ${dims.replaceAll(" ", "×")}${turned ? ", turned" : ""}` })),
         make("div", { class: "place" }, map.svg), make("p", { class: "hint", text: meaning })));
       map.svg.addEventListener("pointerdown", (event) => this.grab(name, event));
       map.svg.addEventListener("pointermove", (event) => {
@@ -42,8 +44,15 @@ const weights_panel = {
     }
   },
 
+  // The place of a cell's number in its array, and back.
   place(name, [i, j]) {
-    return i * this.maps[name].columns + j;
+    const { rows, columns, turned } = this.maps[name];
+    return turned ? j * rows + i : i * columns + j;
+  },
+
+  cell(name, place) {
+    const { rows, columns, turned } = this.maps[name];
+    return turned ? [place % rows, Math.floor(place / rows)] : [Math.floor(place / columns), place % columns];
   },
 
   index(name, place) {
@@ -72,7 +81,7 @@ const weights_panel = {
 
   write(value) {
     const [name, place] = this.chosen;
-    theta[params[name].offset + place] = value;
+    theta[params[name].offset + place] = Math.max(-LARGEST, Math.min(LARGEST, value));
     said("weight", "");
     changed();
   },
@@ -80,7 +89,7 @@ const weights_panel = {
   typed() {
     const text = $("weight").value.trim().replace(/−/g, "-").replace(",", "."), value = Number(text);
     if (!text || Number.isNaN(value)) return said("weight", `“${text.slice(0, 20)}” is not a number; the weight stays ${number(this.value())}.`);
-    if (!Number.isFinite(value) || Math.abs(value) > 1e6) return said("weight", `A weight must lie between −1,000,000 and 1,000,000; it stays ${number(this.value())}.`);
+    if (!usable(value)) return said("weight", `A weight must lie between −1,000,000 and 1,000,000; it stays ${number(this.value())}.`);
     if (value === this.value()) return said("weight", "");
     remember();
     this.write(value);
@@ -119,7 +128,7 @@ const weights_panel = {
 
   render_rings() {
     const marks = {};
-    const mark = (name, place, kind) => this.maps[name] && (marks[name] = marks[name] || []).push({ cell: [Math.floor(place / this.maps[name].columns), place % this.maps[name].columns], kind });
+    const mark = (name, place, kind) => this.maps[name] && (marks[name] = marks[name] || []).push({ cell: this.cell(name, place), kind });
     for (const { name, index } of this.read || []) mark(name, params[name].at(...index) - params[name].offset, "source");
     mark(...this.chosen, "self");
     for (const [name, { map }] of Object.entries(this.maps)) map.ring(marks[name] || []);
@@ -136,7 +145,7 @@ const weights_panel = {
       }[S.view],
     });
     for (const [name, { map, rows, columns }] of Object.entries(this.maps)) {
-      const start = params[name].offset, at = (i, j) => shown[start + i * columns + j];
+      const start = params[name].offset, at = (i, j) => shown[start + this.place(name, [i, j])];
       let limit = 0;
       for (let i = 0; i < rows * columns; i++) limit = Math.max(limit, Math.abs(shown[start + i]));
       const dims = ROWS[name].dims.split(" "), last = dims[dims.length - 1];

@@ -1,10 +1,10 @@
 """The texts of --help: of a command, and of the program."""
 
-from scratchformer.commands.arguments import CONFIG, FIGURE, OUT, RESUME, SEED, SET, STEP, VISUALIZE
+from scratchformer.commands.arguments import CONFIG, FIGURE, OUT, SEED, SET, STEP, VISUALIZE
 from scratchformer.commands.parsing import arguments_of, asked_by_flag, find_commands, given_flags
 from scratchformer.system.program import command_line
 
-MAIN = (SEED, SET, OUT, VISUALIZE, STEP, FIGURE, RESUME)    # what the program's help shows of the arguments
+MAIN = (SEED, SET, OUT, VISUALIZE, STEP, FIGURE)            # what the program's help shows of the arguments
 LEFT = 23                                                   # columns of the left side
 
 

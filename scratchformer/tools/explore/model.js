@@ -60,7 +60,7 @@ function new_trainer(table, sizes, theta, B, use_residual) {
 
 // Run the rows of `batches` (steps, B) as training steps; the rate is the same for all of them.
 function run_steps(trainer, windows, batches, rate, settings) {
-  const rates = new NDArray(Float64Array.of(rate), [1], 0, [0]);
+  const rates = new NDArray(Float64Array.of(rate), [1], 0, 0);
   const { params, theta, m, v, cache, dparams, gradient, dcache, step } = trainer;
   engine.train_steps(params, theta, m, v, cache, dparams, gradient, dcache, windows, batches, step, rates, settings);
   trainer.step += batches.shape[0];

@@ -1,23 +1,27 @@
 // What the engine needs of NumPy: an array as a view into a flat buffer, and the matrix product.
 
 class NDArray {
-  // data: a Float64Array (or any array); shape: sizes of the dims; entry [i, j, k, l] is data[at(i, j, k, l)]
-  constructor(data, shape, offset = 0, strides = contiguous(shape)) {
+  // data: a Float64Array (or any array); shape: sizes of the dims, at most 4; without strides it lies whole in
+  // the buffer. Entry [i, j, k, l] is data[at(i, j, k, l)].
+  constructor(data, shape, offset = 0, s0 = -1, s1 = 0, s2 = 0, s3 = 0) {
     this.data = data;
     this.shape = shape;
     this.offset = offset;
-    this.s0 = strides[0] || 0;
-    this.s1 = strides[1] || 0;
-    this.s2 = strides[2] || 0;
-    this.s3 = strides[3] || 0;
+    if (s0 < 0) {
+      const rank = shape.length;
+      s3 = rank > 3 ? 1 : 0;
+      s2 = rank > 3 ? shape[3] : rank > 2 ? 1 : 0;
+      s1 = rank > 2 ? s2 * shape[2] : rank > 1 ? 1 : 0;
+      s0 = rank > 1 ? s1 * shape[1] : 1;
+    }
+    this.s0 = s0;
+    this.s1 = s1;
+    this.s2 = s2;
+    this.s3 = s3;
   }
 
   at(i = 0, j = 0, k = 0, l = 0) {
     return this.offset + i * this.s0 + j * this.s1 + k * this.s2 + l * this.s3;
-  }
-
-  get strides() {
-    return [this.s0, this.s1, this.s2, this.s3].slice(0, this.shape.length);
   }
 
   get size() {
@@ -26,16 +30,17 @@ class NDArray {
 
   // x[i], x[i, j]: what lies under the first indices, a view
   row(i, j) {
-    const taken = j === undefined ? 1 : 2;
-    return new NDArray(this.data, this.shape.slice(taken), this.at(i, j), this.strides.slice(taken));
+    if (j === undefined) return new NDArray(this.data, this.shape.slice(1), this.at(i), this.s1, this.s2, this.s3);
+    return new NDArray(this.data, this.shape.slice(2), this.at(i, j), this.s2, this.s3);
   }
 
   get T() {
-    return new NDArray(this.data, [this.shape[1], this.shape[0]], this.offset, [this.s1, this.s0]);
+    return new NDArray(this.data, [this.shape[1], this.shape[0]], this.offset, this.s1, this.s0);
   }
 
+  // Of an array that lies whole in its buffer; a transposed one does not.
   reshape(...shape) {
-    if (String(this.strides) !== String(contiguous(this.shape))) throw new Error("reshape needs a whole array");
+    if (this.shape.length > 1 && this.s0 < this.s1) throw new Error("reshape needs a whole array");
     return new NDArray(this.data, shape, this.offset);
   }
 
@@ -47,16 +52,6 @@ class NDArray {
   values() {
     return this.data.slice(this.offset, this.offset + this.size);
   }
-}
-
-function contiguous(shape) {
-  const strides = new Array(shape.length);
-  let step = 1;
-  for (let d = shape.length - 1; d >= 0; d--) {
-    strides[d] = step;
-    step *= shape[d];
-  }
-  return strides;
 }
 
 function empty(shape) {
