@@ -14,7 +14,7 @@ from test_explore_engine import worst_error
 
 from scratchformer.engine.model import backward, forward, unflatten
 from scratchformer.figures.explorer.page import MODULES, explorer_page
-from scratchformer.tools.explore.javascript import page_code, table
+from scratchformer.tools.explore.javascript import engine_code, page_code, table
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
@@ -97,6 +97,15 @@ def test_no_name_is_said_twice(page, tmp_path):
     names = re.findall(r"^(?:async )?function (\w+)", "\n".join(
         (EXPLORER / f"{name}.js").read_text("utf-8") for name in MODULES), re.MULTILINE)
     assert len(names) == len(set(names))
+
+
+def test_the_page_in_docs_is_the_current_one():
+    """docs/explore.html holds the code as it is now; if not, python docs/explorer.py rebuilds it."""
+    page = (REPO / "docs" / "explore.html").read_text("utf-8")
+    for name in MODULES:
+        text = (EXPLORER / f"{name}.js").read_text("utf-8")
+        assert text.replace("</", "<\\/") in page, f"{name}.js has changed"
+    assert engine_code().replace("</", "<\\/") in page, "the engine has changed"
 
 
 def test_the_command(tmp_path):

@@ -9,7 +9,8 @@ const GROUPS = [
 
 // Cells of a heat map so that it fits, with digits where there is room for them.
 function cell_size(columns) {
-  return columns <= 14 ? [34, 17] : columns <= 24 ? [20, 15] : columns <= 40 ? [9.5, 13] : [Math.max(2, 380 / columns), 12];
+  const room = (window.innerWidth - 84) / columns;      // on a phone
+  return columns <= 14 ? [Math.min(34, Math.max(22, room)), 17] : columns <= 24 ? [20, 15] : columns <= 40 ? [9.5, 13] : [Math.max(2, 380 / columns), 12];
 }
 
 const forward_panel = {

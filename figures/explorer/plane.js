@@ -35,7 +35,7 @@ function principal(points) {
 class Plane {
   // drag(key, delta): a point that can be dragged was moved by delta, a vector of the space
   constructor(id, { drag = null, width = 380, height = 300 } = {}) {
-    Object.assign(this, { id, drag, width, height, held: false });
+    Object.assign(this, { id, drag, width, height, held: false, zoom: 1 });
     const clip = `${id}-clip`;
     this.back = make("svg:g", { "clip-path": `url(#${clip})` });
     this.front = make("svg:g");
@@ -43,6 +43,14 @@ class Plane {
       make("svg:clipPath", { id: clip }, make("svg:rect", { x: 0, y: 0, width, height })),
       make("svg:rect", { class: "paper", x: 0, y: 0, width, height }), this.back, this.front);
     $(id).querySelector(".place").append(this.svg);
+    const title = $(id).querySelector("h3"), zoom = (text, name, factor) => make("button", {
+      type: "button", text, title: name, "aria-label": `${name}: ${title.textContent}`,
+      onclick: () => {
+        this.zoom = Math.max(1, Math.min(1024, this.zoom * factor));
+        changed();
+      },
+    });
+    title.after(make("span", { class: "tools" }, zoom("+", "zoom in on the selected position", 2), zoom("−", "zoom out", 0.5)));
     this.svg.addEventListener("pointerdown", (event) => this.grab(event));
     this.svg.addEventListener("keydown", (event) => this.nudge(event));
     this.svg.addEventListener("click", (event) => {
@@ -51,8 +59,9 @@ class Plane {
     });
   }
 
-  // Show all of these points, one scale for both axes; while something is dragged the frame stays.
-  frame(points) {
+  // Show all of these points, one scale for both axes, or zoomed in what lies around `focus`; while something
+  // is dragged the frame stays.
+  frame(points, focus) {
     if (this.held) return;
     const shown = points.filter((point) => point.every(Number.isFinite));
     if (!shown.length) shown.push([0, 0]);
@@ -61,6 +70,10 @@ class Plane {
     const across = (x1 - x0) || 1e-9, up = (y1 - y0) || 1e-9;
     this.scale = Math.min((this.width - 56) / across, (this.height - 48) / up, 1e6);
     this.middle = [(x0 + x1) / 2, (y0 + y1) / 2];
+    if (this.zoom > 1 && focus.every(Number.isFinite)) {
+      this.scale *= this.zoom;
+      this.middle = focus;
+    }
   }
 
   to([x, y]) {

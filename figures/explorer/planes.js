@@ -58,9 +58,9 @@ const planes_panel = {
     this.note("plane-embed", axes);
     const V = Array.from({ length: SIZES.V }, (_, i) => axes.project(row_of(tokens, i)));
     const Ps = Array.from({ length: SIZES.T }, (_, t) => axes.project(row_of(positions, t)));
-    plane.frame([...V, ...Ps, ...all.map(axes.project)]);
-    plane.start();
     const id = S.ids[this.t], sum = axes.project(row_of(computed.cache.embed, 0, this.t));
+    plane.frame([...V, ...Ps, ...all.map(axes.project)], V[id]);
+    plane.start();
     plane.arrow(V[id], sum, { stroke: "var(--ink)", width: 1.6 });
     Ps.forEach((p, t) => plane.dot(p, {
       r: 3, kind: `position${t === this.t ? " lit" : ""}`, fill: "var(--soft)", color: "var(--soft)", label: t === 0 || t === SIZES.T - 1 || t === this.t ? `p${t}` : "", drag: `W_pos:${t}`, title: `position ${t}, row of W_pos`,
@@ -80,7 +80,8 @@ const planes_panel = {
     const plane = this.score_plane, h = S.head, cache = computed.cache;
     const keys = this.everywhere("k", h), queries = this.everywhere("q", h), axes = principal([...keys, ...queries]);
     this.note("plane-scores", axes);
-    plane.frame([...keys, ...queries].map(axes.project).concat([[0, 0]]));
+    const most = this.weights.indexOf(Math.max(...this.weights));
+    plane.frame([...keys, ...queries].map(axes.project).concat([[0, 0]]), axes.project(row_of(cache.k, 0, h, Math.max(0, most))));
     plane.start();
     const q = row_of(cache.q, 0, h, this.t), origin = axes.flat ? [0, 0] : axes.project(new Float64Array(SIZES.D));
     for (let s = 0; s < S.ids.length; s++) {
@@ -122,9 +123,9 @@ const planes_panel = {
     const plane = this.value_plane, h = S.head, cache = computed.cache;
     const all = this.everywhere("v", h), axes = principal(all);
     this.note("plane-values", axes);
-    plane.frame([...all.map(axes.project), [0, 0]]);
-    plane.start();
     const mixed = axes.project(row_of(cache.mixed, 0, h, this.t));
+    plane.frame([...all.map(axes.project), [0, 0]], mixed);
+    plane.start();
     for (let s = 0; s < S.ids.length; s++) {
       const seen = s <= this.t, p = axes.project(row_of(cache.v, 0, h, s));
       if (seen) plane.arrow(p, mixed, { stroke: VALUE, width: 0.6 + 3 * this.weights[s], opacity: 0.25 + 0.75 * this.weights[s] });
@@ -144,13 +145,13 @@ const planes_panel = {
     const here = S.ids.map((_, t) => row_of(cache.resid_mid, 0, t)), before = S.ids.map((_, t) => row_of(cache.embed, 0, t));
     const axes = principal([...this.everywhere("embed"), ...seen, ...here]);
     this.note("plane-stream", axes.flat ? { note: "" } : { note: `${axes.note}; the colours are a slice through their middle, points lie off it` });
-    plane.frame([...this.everywhere("embed"), ...seen, ...here].map(axes.project));
+    plane.frame([...this.everywhere("embed"), ...seen, ...here].map(axes.project), axes.project(here[this.t]));
     plane.start();
     S.ids.forEach((_, t) => {
       const lit = t === this.t, [a, b] = [axes.project(before[t]), axes.project(here[t])];
       plane.arrow(a, b, { stroke: "var(--ink)", width: lit ? 2.4 : 1, opacity: lit ? 1 : 0.35 });
       plane.dot(a, { r: lit ? 4.5 : 3, fill: "var(--paper)", kind: `sum${lit ? " lit" : ""}`, position: t, opacity: lit ? 1 : 0.6, title: `${this.words[t]} before attention` });
-      plane.dot(b, { r: lit ? 6 : 4, shape: "d", fill: MIXED, position: t, opacity: lit ? 1 : 0.6, label: lit ? `${this.words[t]} after attention` : "", kind: lit ? "lit" : "", title: `${this.words[t]} after attention: predicts ${WORDS[prediction(t)]}` });
+      plane.dot(b, { r: lit ? 6 : 4, shape: "d", fill: MIXED, position: t, opacity: lit ? 1 : 0.6, label: lit ? this.words[t] : "", kind: lit ? "lit" : "", title: `${this.words[t]} after attention: predicts ${WORDS[prediction(t)]}` });
     });
     const regions = (SIZES.C === 2 && exact_regions(plane.box())) || sampled_regions(plane.box(), (p) => Array.from(axes.lift(p)));
     plane.finish(this.draw_regions(plane, regions));

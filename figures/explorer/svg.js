@@ -66,7 +66,7 @@ function token_color(id) {
 class Heatmap {
   // A matrix as cells of SVG. rows, columns: how many; cell: [width, height]; options: see below.
   constructor(rows, columns, { cell = [34, 17], left = 30, top = 13, label = "", kind = "signed", digits = true, name = "" }) {
-    Object.assign(this, { rows, columns, cell, left, top, kind, name, digits: digits && cell[0] >= 26 });
+    Object.assign(this, { rows, columns, cell, left, top, kind, name, digits: digits && cell[0] >= 22 });
     const width = left + columns * cell[0] + 2, height = top + rows * cell[1] + 2;
     this.svg = make("svg:svg", {
       class: "heatmap", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, tabindex: 0,
@@ -91,6 +91,7 @@ class Heatmap {
       for (let i = 0; i < rows * columns; i++) {
         const row = Math.floor(i / columns), column = i % columns;
         this.texts.push(this.text(left + (column + 0.5) * cell[0], top + (row + 0.5) * cell[1], "middle", "digits"));
+        if (cell[0] < 30) this.texts[i].style.fontSize = "8px";
       }
     }
     this.rings = make("svg:g", { class: "rings" });
