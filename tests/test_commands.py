@@ -15,7 +15,7 @@ from scratchformer.commands.main import main
 from scratchformer.commands.parsing import arguments_of, choose_command, find_commands, parse_arguments
 
 COMMANDS = find_commands()
-VERBS = "train explain prove ablate causal seeds quiz gradcheck list video decompile".split()
+VERBS = "train explain prove ablate causal seeds quiz gradcheck list video decompile explore".split()
 ALL = {entry.flag: entry for command in COMMANDS.values() for entry in arguments_of(command)}
 FOREIGN = [
     (name, flag, by_verb)
