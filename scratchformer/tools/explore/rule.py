@@ -13,8 +13,8 @@ import types
 from functools import partial
 
 from scratchformer.tools.explore.expressions import COMPARE, Untranslatable
+from scratchformer.tools.explore.history import History
 from scratchformer.tools.explore.translate import Writer
-from scratchformer.tools.prove.rule_table import History
 
 MOST = 20_000                           # calls of a rule that becomes a tree
 UNKNOWN = -1

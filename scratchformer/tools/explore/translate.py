@@ -15,9 +15,7 @@ import io
 import tokenize
 from pathlib import Path
 
-from scratchformer.engine import (
-    adam, attention, embedding, feed_forward, linear, lm_head, passes, training,
-)
+from scratchformer.engine import adam, attention, embedding, feed_forward, linear, lm_head, passes, training
 from scratchformer.tools.explore.expressions import BINARY, CALLS, Expressions
 
 MODULES = (linear, embedding, attention, feed_forward, lm_head, passes, adam, training)
