@@ -45,6 +45,10 @@ class Picture:
     def __init__(self, figure, dpi: int):
         self.figure, self.dpi = figure, dpi
 
+    def __repr__(self) -> str:
+        width, height = self.figure.get_size_inches()
+        return f"Picture of {width:g} x {height:g} inches"
+
     def _repr_png_(self) -> bytes:
         return self.render("png")
 

@@ -178,10 +178,10 @@ def test_values(tiny_run):
     ("ffn_hidden[3]", "3 may be a token or an index: write `token 3` or `unit 3`"),
     ("v[1]", "1 may be a token or an index: write `token 1` or `dim 1`"),
     ("ffn_hidden[unit 32]", "unit 32: ffn_hidden has units 0 to 31"),
-    ("v[head 2]", "head 2: v has heads 1 to 1"), ("v[head 0]", "head 0: v has heads 1 to 1"),
+    ("v[head 2]", "head 2: v has one head, 1"), ("v[head 0]", "head 0: v has one head, 1"),
     ("v[dim 0, dim 1]", "dim 0 and dim 1: one at a time"), ("embed[unit 1]", "unknown place 'unit 1'"),
-    ("v=-inf", "only scores may be -inf"), ("scores=inf", "only scores may be -inf"),
-    ("v=nan", "nothing nan"),
+    ("v=-inf", "-inf may stand for scores alone"), ("scores=inf", "not inf"),
+    ("v=nan", "not nan"),
     ("v=4 4", "the value must be a number, mean or a sequence of 8 tokens; '4 4' has 2"),
 ])
 def test_wrong_texts_are_explained_in_one_line(tiny_run, text, said):

@@ -147,7 +147,8 @@ def ablation_report(result):
     lines = [f"{result.name} at step {result.step:,} on {result.windows:,} held-out windows, with"]
     for one, (count, total) in zip(result.interventions, result.touched, strict=True):
         what = "query-key pairs" if one.key is not None else "entries" if one.features else "positions"
-        lines.append(f"  {one.text:<28} {count:,} of {total:,} {what} overwritten")
+        none = "" if count else ": no such place in these windows"
+        lines.append(f"  {one.text:<28} {count:,} of {total:,} {what} overwritten{none}")
     n = result.constrained
     if not n:
         return "\n".join([*lines, "the rule constrains no position of these windows: no answer to judge"])

@@ -85,7 +85,8 @@ def parse_value(name, text, model):
         if number is not None and (np.isfinite(number) or name == "scores" and number == -np.inf):
             return number
         if number is not None:
-            raise ValueError(f"{wanted}; only scores may be -inf, and nothing {text}")
+            raise ValueError(f"{wanted}; {text} may stand for scores alone" if number == -np.inf
+                             else f"{wanted}, not {text}")
     try:
         tokens = parse_tokens(text, model.data.vocabulary, T)
     except ValueError as error:
@@ -132,7 +133,9 @@ def read_word(word, name, model, place, features):
         dim, first = known[kind], int(kind == "head")
         index = int(rest) - first
         if not 0 <= index < sizes[dim]:
-            raise ValueError(f"{word}: {name} has {kind}s {first} to {sizes[dim] - 1 + first}")
+            last = sizes[dim] - 1 + first
+            there = f"{kind}s {first} to {last}" if last > first else f"one {kind}, {first}"
+            raise ValueError(f"{word}: {name} has {there}")
         if features.setdefault(dim, index) != index:
             raise ValueError(f"{kind} {features[dim] + first} and {word}: one at a time")
         return

@@ -143,6 +143,8 @@ def variant_name(config, plain, keys):
     """In which of the keys a config differs from the plain one, as part of a folder's name: seed-3, or
     n_embd-4_steps-500."""
     values = {key: [getattr(getattr(one, section), key) for one in (config, plain)] for section, key in keys}
+    if "rule" in values:                        # of a rule's path, the file's name
+        values["rule"] = [str(value).rpartition("/")[2].partition(".py")[0] for value in values["rule"]]
     parts = [f"{key}-{value}" for key, (value, usual) in sorted(values.items()) if value != usual]
     name = re.sub(r"[^\w.+-]+", "-", "_".join(parts)).strip("-.")
     if len(name) <= LONGEST_NAME:

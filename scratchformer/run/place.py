@@ -46,6 +46,8 @@ def find_saved(config, out, overridden, run_class=Run):
     run = run_class.open(folder)
     if overridden and not run.files.holds(config):
         raise RunError(f"the run in {folder} has other settings than --set, --seed or --rule ask for")
+    if run.config.data.rule != config.data.rule:
+        raise RunError(f"the run in {folder} is of another rule: {run.config.data.rule}")
     return run
 
 

@@ -7,6 +7,7 @@ from scratchformer.analysis.why import compare_parts, logit_parts
 from scratchformer.tools.explain.text import number
 
 SHOWN = 4                               # positions, parts
+SMALL = 5e-4                            # of a logit: smaller parts share a line
 LEAST = 0.01                            # share of attention that is worth a word
 
 
@@ -50,9 +51,13 @@ def why_lines(model, cache, token):
     other = int(np.argsort(-np.where(np.arange(len(logits)) == token, -np.inf, logits), kind="stable")[0])
     differences = {(part.route, part.what): part.value for part in compare_parts(model, cache, token, other)}
     lines = [f"why {name[token]}: its logit is {number(logits[token])}, that of {name[other]} "
-             f"{number(logits[other])}", row("", "", name[token], f"less {name[other]}")]
-    for route, what, value in parts:
-        lines.append(row(route, what, number(value), number(differences[route, what])))
+             f"{number(logits[other])}", row("", "", name[token], f"ahead of {name[other]}")]
+    pairs = [(*part, differences[part.route, part.what]) for part in parts]
+    shown = [pair for pair in pairs if max(map(abs, pair[2:])) >= SMALL]
+    for route, what, value, ahead in shown:
+        lines.append(row(route, what, number(value), number(ahead)))
+    if rest := [pair[2:] for pair in pairs if pair not in shown]:
+        lines.append(row("", f"the {len(rest)} smallest", *(number(sum(column)) for column in zip(*rest))))
     routes = [(route, f"all {route}") for route in dict.fromkeys(part.route for part in parts)]
     for route, what in [*routes, (None, "in all")]:
         share = sum(part.value for part in parts if route in (part.route, None))

@@ -14,9 +14,9 @@ from scratchformer.system.errors import RunError
 from scratchformer.tools.explain.explain import check_name, read_tokens
 
 HELP = """\
-{name} is complete. There are c.{name} and the other activations, the parameters p.W_q and so on{more};
+{shown} is complete. There are c.{name} and the other activations, the parameters p.W_q and so on{more};
 what is not computed yet is nan. c, p and d alone are commands of pdb: ask with p, as in
-    p c.{name}
+    p {shown}
 n goes to the next quantity, s into the function that computes it, q ends.
 """
 
@@ -54,7 +54,10 @@ def stop_in_debugger(model, tokens, name, target=None):
         getattr(cache, activation)[...] = getattr(dcache, activation)[...] = np.nan
     debugger = Debugger()
     debugger.set_break(passes.__file__, line_after(name, target is not None), temporary=True)
-    print(HELP.format(name=name, more="" if target is None else f", the gradients d.{name} and dp.W_q"))
+    print(HELP.format(
+        name=name, shown=f"{'c' if target is None else 'd'}.{name}",
+        more="" if target is None else ", their gradients d.q and dp.W_q and so on",
+    ))
 
     def both():
         passes.forward_pass(params, cache)
