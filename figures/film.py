@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,7 +23,7 @@ from scratchformer.figures.catalogue import FILMS, figure_module, figure_names
 from scratchformer.figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
 from scratchformer.figures.scenes import STRIP, learning_strip
 from scratchformer.figures.style import (
-    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
+    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, SIGNED, WRONG, K, Q, V, own_look, token_colors,
 )
 from scratchformer.system import pool
 from scratchformer.system.files import write_atomically
@@ -123,7 +122,7 @@ class Film:
     """The frames of one film."""
 
     def __init__(self, snapshots, name):
-        with matplotlib.rc_context(RC):
+        with own_look():
             module = film_module(name)
             self.picture = (
                 Stage(module.SIZE, module.scene, snapshots) if module else Redrawn(name, snapshots)
@@ -133,7 +132,7 @@ class Film:
 
     def frame(self, i):
         """Picture and learning curve of the i-th snapshot: (height, WIDTH, 3) uint8."""
-        with matplotlib.rc_context(RC):
+        with own_look():
             return np.concatenate([self.picture.pixels(i), self.strip.pixels(i)])
 
     def frames(self, start, stop):

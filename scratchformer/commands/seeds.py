@@ -1,6 +1,6 @@
 """seeds: train one config from many seeds and draw what the seeds have in common."""
 
-from scratchformer.commands.arguments import CONFIG, DEBUG, DPI, FORMAT, OUT, RULE, SET, Argument
+from scratchformer.commands.arguments import CONFIG, DEBUG, DPI, FORMAT, OUT, RULE, SET, TRUST, Argument
 from scratchformer.commands.trained import overrides
 
 HELP = "train seeds 0 to N - 1 and compare them"
@@ -12,7 +12,7 @@ FLAGS = (
     ),
 )
 ARGUMENTS = (
-    CONFIG, RULE, SET, DEBUG, OUT, FORMAT, DPI,
+    CONFIG, RULE, SET, TRUST, DEBUG, OUT, FORMAT, DPI,
     Argument("--compare", "another config, side by side", "CONFIG2"),
 )
 
@@ -44,4 +44,5 @@ def run(args):
     if args.compare is not None:
         print(comparison(*sweeps))
         draw_compare(*sweeps, sweeps[0].folder, args.format, args.dpi)
-    return 0
+    broken = [result for done in sweeps for result in done.results if not len(result.history)]
+    return 1 if broken else 0
