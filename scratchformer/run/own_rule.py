@@ -6,6 +6,7 @@ call. A mistake is reported in one line, with the history that shows it. It is r
 
 import inspect
 import operator
+import os
 import random
 import re
 from functools import partial
@@ -69,8 +70,8 @@ def absolute(reference, folder):
     if not isinstance(reference, str) or not is_reference(reference):
         return reference
     match = REFERENCE.fullmatch(reference)
-    path = (Path(folder) / Path(match["path"]).expanduser()).resolve()
-    return f"{path}:{match['function']}" if match["function"] else str(path)
+    path = os.path.abspath(Path(folder) / Path(match["path"]).expanduser())
+    return f"{path}:{match['function']}" if match["function"] else path
 
 
 def load(reference):

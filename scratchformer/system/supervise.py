@@ -27,7 +27,7 @@ SIZE = 1 << 16
 def supervised(work):
     """Run work(), which returns an exit code, in a child of this process; returns the exit code."""
     open_standard_files()
-    if not sys.platform.startswith("linux") or "pdb" in sys.modules or "--pdb" in sys.argv:
+    if not sys.platform.startswith("linux") or in_debugger():
         return work()
     read, write = os.pipe()
     own, wake = os.pipe()
@@ -52,15 +52,20 @@ def supervised(work):
     return Watch(child, read, own, watched).code()
 
 
+def in_debugger():
+    """Whether someone steps through this process, or is about to."""
+    return bool(sys.gettrace()) or "pdb" in sys.orig_argv or "--pdb" in sys.argv or "pydevd" in sys.modules
+
+
 def run_watched(work, write, mask):
     """In the child: work(), telling the parent what comes and how it ends."""
     global REPORT
     REPORT = write
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    signals.install()
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
+        signals.install()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work()
     except KeyboardInterrupt:           # before anything was begun, or after all was done
         code = say("interrupted", signals.exit_code())
@@ -125,7 +130,7 @@ class Watch:
                     self.told, self.end_until = word, time.monotonic() + PATIENCE
                 if pipe == self.own:    # the child may not have got it
                     os.kill(self.child, word)
-            elif word == signal.SIGALRM:
+            elif word == signal.SIGALRM and self.stuck_until is None:
                 self.stuck_until = time.monotonic() + PATIENCE
             elif word == ANSWERED:
                 self.stuck_until = None
