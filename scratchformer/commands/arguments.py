@@ -39,6 +39,8 @@ class Argument:
 def whole_folder(text):
     """A folder's path as a shell would have it: ~ is the home, here in --out=~/runs as well."""
     path = os.path.expanduser(text)
+    if "\0" in path:
+        raise argparse.ArgumentTypeError("there is no path with a null byte")
     if path.startswith("~"):
         raise argparse.ArgumentTypeError(f"{text}: there is no such home")
     return path

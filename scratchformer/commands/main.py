@@ -1,18 +1,21 @@
 """The command line from its first word to its exit code.
 
-0 fine, 1 a check failed, training diverged or a process was lost, 2 a usage error (nothing is written), 130
-interrupted (143 by SIGTERM, 129 by SIGHUP).
+0 fine, 1 a check failed, training diverged or a process was lost, 2 a usage error (nothing is written), 70 an
+error of the program's own, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
 """
 
 import os
 import sys
+import traceback
 
 from scratchformer.commands.arguments import UsageError
 from scratchformer.commands.help import help_text, wants_help
 from scratchformer.commands.parsing import choose_command, command_name, parse_arguments
 from scratchformer.system import environment, signals, supervise
-from scratchformer.system.errors import ConfigError, Diverged, RunError, WorkerLost, plain
+from scratchformer.system.errors import ConfigError, Diverged, RunError, WorkerLost, plain, shown
 from scratchformer.system.program import command_line, program_name
+
+BUG = 70
 
 
 def main(argv=None):
@@ -58,6 +61,13 @@ def answer(words):
         return fail(f"not enough memory: {error}", 1)
     except WorkerLost as error:
         return fail(error, 1)
+    except Exception as error:          # an error of ours: one line, and all of it to who asks
+        if "--debug" in words or "--pdb" in words:
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+        return fail(f"an error of the program's own, {type(error).__name__} at {where}: "
+                    f"{shown(' '.join(str(error).split()), quote=False)}; --debug shows where it comes from", BUG)
 
 
 def run_command(words):

@@ -5,6 +5,7 @@ import time
 from scratchformer.commands.arguments import FIGURE, SEQUENCE, TRAINED, Argument, UsageError
 from scratchformer.commands.trained import requested_run, train_model
 
+GIF_RATES = [rate for rate in range(1, 51) if 100 % rate == 0]
 VIDEO_QKV = Argument("--video-qkv", "only the film of embeddings, q, k and v")
 
 HELP = "draw the films of training, or film a --figure"
@@ -36,6 +37,10 @@ def run(args):
     from scratchformer.figures.catalogue import pick_figures
 
     names = pick_figures(args.figure)
+    if args.format == "gif" and 100 % args.fps:
+        nearest = sorted(GIF_RATES, key=lambda rate: (abs(rate - args.fps), rate))[:2]
+        raise UsageError(f"--fps {args.fps}: a GIF shows each frame for whole hundredths of a second: "
+                         f"{' or '.join(map(str, sorted(nearest)))} is possible, any with --format mp4")
     from scratchformer.figures import film
     from scratchformer.figures.encode import require_ffmpeg
     from scratchformer.system.progress import Progress

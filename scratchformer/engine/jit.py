@@ -15,6 +15,7 @@ notebook compiles keeps its own.
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ def cache_places():
     try:
         folder = Path(tempfile.gettempdir()) / f"scratchformer-{user}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        if os.name != "posix" or folder.stat().st_uid == user:
+        found = folder.lstat()          # of the folder itself: a link may lead anywhere
+        if os.name != "posix" or found.st_uid == user and stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o022:
             yield folder
     except OSError:                     # no temporary folder either
         pass

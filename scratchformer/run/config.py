@@ -132,7 +132,7 @@ def load_config(name, overrides=()):
                 trust_rule(values["rule"]) if isinstance(values["rule"], str) else None
                 tree.pop("description", None)   # it tells of the rule that is replaced
         where[section, entry] = "--set"
-    if not Path(path).stem.strip("."):
+    if not Path(path).stem or Path(path).stem.startswith("."):
         raise ConfigError(f"{path}: needs a name before its ending: its run is named after it")
     config = build_config(Path(path).stem, tree, str(path), where, errors)
     if not where:

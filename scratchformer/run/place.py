@@ -13,7 +13,7 @@ from pathlib import Path
 from scratchformer.run.folder import RunFiles
 from scratchformer.run.run import Run
 from scratchformer.system.errors import RunError, shown
-from scratchformer.system.files import lock_folder, remove_leftovers
+from scratchformer.system.files import lock_folder, read_file, remove_leftovers
 
 
 def own_folder(config, out):
@@ -57,7 +57,8 @@ def claim(run, retrain):
     if run.files.is_finished() and not retrain:
         lock_folder(run.folder)
     else:
-        run.folder.mkdir(parents=True, exist_ok=True)
+        if not run.folder.is_symlink():
+            run.folder.mkdir(parents=True, exist_ok=True)
         lock_folder(run.folder, alone=True)
     if not retrain:
         check_taken(run)
@@ -74,7 +75,7 @@ def check_taken(run):
 def describe_other(files):
     """What differs first between the run in a folder and the config asked for, in words."""
     try:
-        there = tomllib.loads((files.folder / "config.toml").read_text("utf-8"))
+        there = tomllib.loads(read_file(files.folder / "config.toml").decode())
     except (OSError, ValueError) as error:
         return f"a run that cannot be read ({error})"
     for section in ("model", "data", "training"):

@@ -29,10 +29,13 @@ def supervised(work):
     open_standard_files()
     if not sys.platform.startswith("linux") or in_debugger():
         return work()
-    read, write = os.pipe()
-    own, wake = os.pipe()
+    try:
+        read, write = os.pipe()
+        own, wake = os.pipe()
+        share_folders()
+    except OSError:                     # no more files: unwatched, then
+        return work()
     os.set_blocking(wake, False)
-    share_folders()
     watched = {number for number in signals.ENDING if signal.getsignal(number) is not signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     try:
@@ -69,7 +72,8 @@ def run_watched(work, write, mask):
         code = work()
     except KeyboardInterrupt:           # before anything was begun, or after all was done
         code = say("interrupted", signals.exit_code())
-    report(DONE)
+    finally:
+        report(DONE)
     return code
 
 

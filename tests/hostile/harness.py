@@ -195,6 +195,8 @@ def run_forked(trial, folder, words, stdout, stderr):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     for stream, number in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout.fileno(), 1), (stderr.fileno(), 2)):
         os.dup2(stream, number)
+    if trial.before:
+        exec(trial.before, {"folder": folder})
     for number, name, mode in ((1, "stdout", "w"), (2, "stderr", "w")):
         stream = open(number, mode, closefd=False, errors="strict" if number == 1 else "backslashreplace")
         setattr(sys, name, stream)
@@ -207,8 +209,6 @@ def run_forked(trial, folder, words, stdout, stderr):
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(REPO))]
     sys.excepthook, sys.unraisablehook = sys.__excepthook__, sys.__unraisablehook__
     foreign.NAMED.clear()
-    if trial.before:
-        exec(trial.before, {"folder": folder})
     try:
         code = program()
     except BaseException:

@@ -11,7 +11,6 @@ import dataclasses
 import io
 import os
 import time
-import zipfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +21,13 @@ from scratchformer.engine.model import forward, parameter_shapes, unflatten
 from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import to_toml
 from scratchformer.run.data import allowed_next
+from scratchformer.run.folder import check_history
 from scratchformer.run.judge import LEARNED, count_wrong
 from scratchformer.run.memory import check_memory
 from scratchformer.run.own_rule import find_rule, trust_rule
 from scratchformer.run.train import HISTORY_COLUMNS, prepare, train
 from scratchformer.system.errors import Diverged, RunError
-from scratchformer.system.files import write_atomically
+from scratchformer.system.files import check_links, lock_folder, read_file, write_atomically
 from scratchformer.system.pool import as_they_end, can_fork, count_cores, process_pool
 from scratchformer.tools.seeds.report import count_learned, make_table
 
@@ -93,6 +93,9 @@ def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
     seeds, folder = check_seeds(seeds), Path(folder)
     check_memory(config)
     find_rule(config.data)              # Untrusted, before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    lock_folder(folder)
+    check_links(folder / "results" / "seed")
     (folder / "results").mkdir(parents=True, exist_ok=True)
     found = {seed: load_result(folder, config, seed) for seed in seeds}
     results = {seed: result for seed, result in found.items() if result}
@@ -195,10 +198,28 @@ def save_result(folder, config, result):
 def load_result(folder, config, seed):
     """The stored Result of a seed of this very config, None if there is none that can be read."""
     try:
-        with np.load(io.BytesIO(result_path(folder, seed).read_bytes()), allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_file(result_path(folder, seed))), allow_pickle=False) as file:
             if str(file["config"]) != to_toml(with_seed(config, seed)):
                 return None
             values = {name: file[name] if file[name].ndim else file[name].item() for name in Result._fields}
-            return Result(**values)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            result = Result(**values)
+            check_result(result, config, seed)
+            return result
+    except Exception:                   # a damaged file can raise nearly anything: the seed is trained again
         return None
+
+
+def check_result(result, config, seed):
+    """ValueError unless this is what a training of a seed comes to."""
+    size = sum(int(np.prod(shape)) for shape in parameter_shapes(
+        config.model, config.data.numbers + len(config.data.operators)).values())
+    if result.seed != seed or result.theta.shape != (size,) or not isinstance(result.note, str) \
+            or not result.note.isprintable():
+        raise ValueError("of another form")
+    if result.note:                     # it diverged: what there was until then
+        return
+    check_history(result.history, config.training.steps, config.training.steps)
+    if not 0 <= result.wrong <= result.constrained or not 0 <= result.loss < 1e6 or not result.seconds >= 0:
+        raise ValueError("not possible")
+    if not np.isfinite(result.theta).all():
+        raise ValueError("not finite")
