@@ -1,7 +1,8 @@
 """scratchformer's command line in a checkout: `python run.py plus_last_even`. See scratchformer/commands/.
 
-This file is read by any Python, to say which one is needed. A file of the user's in this folder must not stand
-in for a module of Python's own (random.py): the package is loaded by its path, and the folder is not searched.
+This file is read by any Python, to say which one is needed. A file of the user's in this folder must not
+stand in for a module of Python's own (random.py): the package is loaded by its path, and the folder is not
+searched.
 """
 
 import sys
@@ -27,6 +28,6 @@ def load_package():
 load_package()
 
 if __name__ == "__main__":
-    from scratchformer.__main__ import program
+    from scratchformer.commands.door import program
 
     sys.exit(program())

@@ -58,7 +58,7 @@ def own_look():
     """
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
         yield

@@ -26,7 +26,7 @@ def code(text):
 
 
 def harmless(text):
-    """A text of whatever origin in Markdown: what would be HTML, a link or code is shown as the signs it is."""
+    """A text of whatever origin in Markdown: HTML, links and code are shown as the signs they are."""
     return re.sub(r"([\\`*\[\]])|_(?=\W|$)|(?<!\w)_", lambda match: f"\\{match[0]}",
                   plain(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

@@ -62,7 +62,8 @@ def test_a_job_whose_worker_is_killed_is_done_by_another(tmp_path):
 
 def test_a_job_that_kills_its_workers_ends_and_leaves_the_others(tmp_path):
     with pool.process_pool(2, "fork") as workers:
-        ends = {number: error for number, _, error in pool.as_they_end(workers, kill_at, [(i,) for i in range(5)])}
+        jobs = [(number,) for number in range(5)]
+        ends = {number: error for number, _, error in pool.as_they_end(workers, kill_at, jobs)}
     assert isinstance(ends[3], WorkerLost) and [ends[i] for i in (0, 1, 2, 4)] == [None] * 4
 
 

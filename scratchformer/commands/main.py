@@ -27,7 +27,7 @@ def main(argv=None):
             stream.reconfigure(errors="backslashreplace")   # for terminals that cannot show every sign
     with signals.answered():
         try:
-            return answer(words)
+            return run_told(words)
         except BaseException as error:
             if signals.received() is None and not isinstance(error, KeyboardInterrupt):
                 raise
@@ -38,7 +38,7 @@ def main(argv=None):
             return fail("; ".join(["interrupted", *map(str, advice)]), signals.exit_code())
 
 
-def answer(words):
+def run_told(words):
     """Run a command line; returns the exit code, and says in a line what went wrong."""
     try:
         code = run_command(words)
@@ -67,7 +67,8 @@ def answer(words):
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
         return fail(f"an error of the program's own, {type(error).__name__} at {where}: "
-                    f"{shown(' '.join(str(error).split()), quote=False)}; --debug shows where it comes from", BUG)
+                    f"{shown(' '.join(str(error).split()), quote=False)}; --debug shows where it comes from",
+                    BUG)
 
 
 def run_command(words):
@@ -111,7 +112,7 @@ def fail(message, code):
 
 
 def silence(stream):
-    """Have what is still to be written to a stream go nowhere, so that Python's end finds nothing to complain of."""
+    """Have what is still to be written to a stream go nowhere, so that Python's end has nothing to say."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):       # a stream without a file

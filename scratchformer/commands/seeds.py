@@ -8,7 +8,7 @@ EXAMPLE = "seeds plus_last_even 64 --compare plus_last_even_robust"
 FLAGS = (
     Argument(
         "--seeds", "how many seeds to train, from seed 0 on", "N", int,
-        must="be at least 1", test=lambda value: value >= 1,
+        must="be from 1 to 1000000", test=lambda value: 1 <= value <= 1_000_000,
     ),
 )
 ARGUMENTS = (

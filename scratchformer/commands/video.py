@@ -43,6 +43,7 @@ def run(args):
                          f"{' or '.join(map(str, sorted(nearest)))} is possible, any with --format mp4")
     from scratchformer.figures import film
     from scratchformer.figures.encode import require_ffmpeg
+    from scratchformer.system.errors import plain
     from scratchformer.system.progress import Progress
 
     if args.format == "mp4":
@@ -61,7 +62,8 @@ def run(args):
     start = time.perf_counter()
     costs = film.draw_films(run, steps, films, folder, args.format, args.fps, progress.show)
     progress.clear()
-    print(f"films: {folder} ({len(films)} of {len(steps)} frames, in {time.perf_counter() - start:.1f} s)")
+    seconds = time.perf_counter() - start
+    print(f"films: {plain(folder)} ({len(films)} of {len(steps)} frames, in {seconds:.1f} s)")
     print(f"{'ms of one core a frame':<36}{'data':>8}{'drawing':>10}{'encoding':>10}{'MB':>7}")
     for name, cost in costs.items():
         data, drawing, encoding = (1000 * seconds / len(steps) for seconds in cost[:3])

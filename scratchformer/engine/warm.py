@@ -71,7 +71,8 @@ def backward_in_child(dtype):
         return
     package = jit.ENGINE.parent / "__init__.py"
     child = subprocess.Popen(
-        # -P, and the package by its path: no file beside it or in the current folder stands in for Python's own
+        # -P, and the package by its path: no file beside it or in the current folder stands in for Python's
+        # own
         [sys.executable, "-P", "-c", CHILD, str(package), dtype, str(os.getpid())],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
@@ -82,4 +83,3 @@ def backward_in_child(dtype):
         child.kill()
         child.wait()
         raise
-

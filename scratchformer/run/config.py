@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchformer.run.config_checks import check_together, check_value
-from scratchformer.run.own_rule import absolute, check_own_rule, describe_rule, is_reference, may_run, trust_rule
+from scratchformer.run.own_rule import (
+    absolute, check_own_rule, describe_rule, is_reference, may_run, trust_rule,
+)
 from scratchformer.run.rules import RULES
 from scratchformer.system.errors import ConfigError, nearest, shown
 from scratchformer.system.files import read_file
@@ -25,6 +27,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(home / "configs" for home in (PACKAGE, PACKAGE.parent) if (home / "configs").is_dir())
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 LONGEST = 1_000_000                         # bytes of a config file
+MOST = 100                                  # configs that extend one another
 LONGEST_NAME = 60                           # of a variant
 
 
@@ -159,6 +162,8 @@ def read_tree(name, seen=()):
         del tree["description"]
         return tree, Path(Path(name).name.partition(":")[0])
     path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
+    if len(seen) >= MOST:
+        raise ConfigError(f"{seen[0]}: extends more than {MOST} configs, one after the other")
     if path in seen:
         raise ConfigError(f"{path}: extends itself by way of {', '.join(map(str, seen))}")
     try:
@@ -169,7 +174,8 @@ def read_tree(name, seen=()):
     except (OSError, UnicodeDecodeError) as error:
         if path.parent == CONFIGS and isinstance(error, FileNotFoundError):
             raise ConfigError(f"no config {shown(name)}{nearest(str(name), config_names())}") from error
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigError(f"{shown(str(path), quote=False)}: cannot be read: {why}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data = tree.get("data")

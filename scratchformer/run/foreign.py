@@ -1,8 +1,8 @@
 """The one place where code of others is run: a rule's file is loaded here, and its function called.
 
 It runs only if the user has named the file on this command line, or said --trust. It has a limit of time, and
-whatever it raises, SystemExit as well, becomes one line. It finds the modules beside it, but nothing else of ours
-or of Python's does.
+whatever it raises, SystemExit as well, becomes one line. It finds the modules beside it, but nothing else of
+ours or of Python's does.
 """
 
 import hashlib
@@ -44,8 +44,8 @@ class TooLong(BaseException):
 
 
 class Clock:
-    """The limit of time. Python's own steps can be broken into; a call that never comes back from C is ended by
-    the process that watches (system/supervise.py)."""
+    """The limit of time. Python's own steps can be broken into; a call that never comes back from C is ended
+    by the process that watches (system/supervise.py)."""
 
     def __init__(self):
         self.what, self.told, self.main = None, 0, threading.main_thread().ident
@@ -93,13 +93,14 @@ def limited(seconds, what):
         CLOCK.stop()
 
 
-def load(path, who):
+def load_file(path, who):
     """(module, 16 hex digits of the file) of a Python file. who: what names it, in messages.
 
     Raises Untrusted if the user has not named it, ConfigError if it cannot be read or raises.
     """
     if not is_trusted(path):
-        raise Untrusted(f"{who}: {path} is code, and is run only if you name it (--rule {path}) or say --trust")
+        raise Untrusted(f"{who}: {path} is code, and is run only if you name it (--rule {path}) or say "
+                        "--trust")
     try:
         source = read_file(path)
     except OSError as error:
@@ -173,9 +174,9 @@ def call(function, history, problem):
 
 
 def is_ours(error):
-    """Whether an error is no doing of the code's: a signal that ends the program, a worker that is stopped."""
+    """Whether an error is not the code's: a signal that ends the program, a worker that is stopped."""
     if isinstance(error, KeyboardInterrupt):
-        return signals.received() is not None or signal.getsignal(signal.SIGINT) is not signals.answer
+        return signals.received() is not None or signal.getsignal(signal.SIGINT) is not signals.end_program
     return type(error).__name__ == "Stopped" and type(error).__module__ == "scratchformer.system.pool"
 
 

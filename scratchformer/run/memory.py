@@ -50,7 +50,7 @@ def needs(config):
 
 
 def machine_memory():
-    """Bytes of memory that this machine, or the container that we are in, has; inf where that cannot be asked."""
+    """Bytes of memory that this machine, or our container, has; inf where that cannot be asked."""
     try:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -59,7 +59,7 @@ def machine_memory():
 
 
 def container_limits(root=Path("/sys/fs/cgroup"), own=Path("/proc/self/cgroup")):
-    """The limits of memory of the control groups that this process is in, version 1 and 2: a list of bytes."""
+    """The limits of memory, in bytes, of the control groups that this process is in, version 1 and 2."""
     try:
         lines = own.read_text("utf-8").splitlines()
     except (OSError, ValueError):       # not Linux

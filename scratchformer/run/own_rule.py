@@ -81,7 +81,7 @@ def load(reference):
     """
     match = REFERENCE.fullmatch(reference)
     path, wanted = Path(match["path"]), match["function"]
-    module, digest = foreign.load(str(path), f"data.rule = {reference!r}")
+    module, digest = foreign.load_file(str(path), f"data.rule = {reference!r}")
     functions = {
         name: value for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scratchformer.run.folder import RunFiles
 from scratchformer.run.run import Run
-from scratchformer.system.errors import RunError, shown
+from scratchformer.system.errors import RunError, plain, shown
 from scratchformer.system.files import lock_folder, read_file, remove_leftovers
 
 
@@ -92,8 +92,8 @@ def note_state(run):
     """Say it, on stderr, where a run is not finished, or the engine has changed since it was trained."""
     total = run.config.training.steps
     if run.steps[-1] < total:
-        print(f"{run.folder} is unfinished, at step {run.steps[-1]:,} of {total:,}: the training command "
-              "continues it", file=sys.stderr)
+        print(f"{plain(run.folder)} is unfinished, at step {run.steps[-1]:,} of {total:,}: the training "
+              "command continues it", file=sys.stderr)
     if run.files.engine_changed():
-        print(f"the engine has changed since {run.folder} was trained: old weights in a new engine; "
+        print(f"the engine has changed since {plain(run.folder)} was trained: old weights in a new engine; "
               "--retrain trains again", file=sys.stderr)

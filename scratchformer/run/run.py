@@ -32,7 +32,7 @@ class Run:
 
     @cached_property
     def rule(self):
-        """The rule as a function of the history; Untrusted if it lies in a file that the user has not named."""
+        """The rule as a function of the history; Untrusted if its file is not one that the user has named."""
         return find_rule(self.config.data)
 
     @classmethod

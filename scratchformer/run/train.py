@@ -77,8 +77,8 @@ def learning_rates(training):
 def train(config, data, judge, state, on_checkpoint):
     """Train from `state` to the last step; yields the State after every stretch of steps.
 
-    A stretch ends at a checkpoint or an evaluation, or after about LONGEST seconds. Where it ends changes no bit:
-    the generator draws the same batches in one call as in several.
+    A stretch ends at a checkpoint or an evaluation, or after about LONGEST seconds. Where it ends changes no
+    bit: the generator draws the same batches in one call as in several.
     `on_checkpoint(state)` is called at the steps that `is_checkpoint` names.
     Raises Diverged when something is not finite; the last checkpoint is the last good one.
     """

@@ -35,7 +35,7 @@ def shown(value, quote=True):
 
 
 def plain(text):
-    """A text of whatever origin for a terminal: one that would steer it is shown as the signs it is made of."""
+    """A text of whatever origin for a terminal: what would steer it is shown as the signs it is made of."""
     return "".join(
         sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape", "replace").decode()
         for sign in str(text)

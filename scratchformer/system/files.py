@@ -19,7 +19,7 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | geta
 
 
 def read_file(path, most=None):
-    """The bytes of a file, or the first `most` of them; OSError for a pipe or a device, which may never end."""
+    """The bytes of a file, or the first `most`; OSError for a pipe or a device, which may never end."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(handle, "rb") as file:
         mode = os.fstat(handle).st_mode
@@ -32,7 +32,8 @@ def read_file(path, most=None):
 
 def temporary_path(path):
     """Where a file is written before it is whole: beside it. An older one there is of a dead process."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix if path.suffix == '.mp4' else ''}")
+    ending = path.suffix if path.suffix == ".mp4" else ""      # by which ffmpeg knows what is wanted
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{ending}")
     temporary.unlink(missing_ok=True)
     return temporary
 
@@ -113,7 +114,7 @@ def lock_folder(folder, alone=False):
     The kernel lets go of the lock when its process ends, in whatever way. A folder that cannot be written,
     or a file system without locks, keeps nobody off. A later call changes what the process holds.
 
-    Raises RunError if another process holds the folder in a way that does not go with this, or if the folder or
+    Raises RunError if another process holds it in a way that does not go with this, or if the folder or
     its lock is a symbolic link, or the lock no file.
     """
     key, path = Path(os.path.abspath(folder)), folder / ".lock"

@@ -1,8 +1,8 @@
 """Processes of this machine that share out work, and end with the one that started them.
 
-Each worker has a pipe of its own. One that is killed, in the middle of a large result too, is seen at once: its
-job goes to a new one, and raises WorkerLost if that is lost as well. There are no threads and no locks that
-someone could die holding.
+Each worker has a pipe of its own. One that is killed, in the middle of a large result too, is seen at once:
+its job goes to a new one, and raises WorkerLost if that is lost as well. There are no threads and no locks
+that someone could die holding.
 """
 
 import ctypes
@@ -64,9 +64,9 @@ class Worker:
 
     def __init__(self, context, shared, others):
         self.connection, its = context.Pipe()
+        others = others if context.get_start_method() == "fork" else ()     # which has them open as well
         self.process = context.Process(
-            target=serve, args=(its, shared, os.getpid(), others if context.get_start_method() == "fork" else ()),
-            daemon=True,
+            target=serve, args=(its, shared, os.getpid(), others), daemon=True,
         )
         try:
             with signals.held_back(), safe_path():

@@ -1,6 +1,7 @@
 """What Ctrl-C, SIGTERM and SIGHUP do: each ends the program by KeyboardInterrupt, once.
 
-The first to come raises it, and those that follow are left alone, so that nothing breaks into the cleaning up.
+The first to come raises it, and those that follow are left alone, so that nothing breaks into the cleaning
+up.
 """
 
 import os
@@ -25,7 +26,7 @@ def exit_code():
     return 128 + (received() or signal.SIGINT)
 
 
-def answer(number, frame):
+def end_program(number, frame):
     """End the program by KeyboardInterrupt, unless that is under way."""
     from scratchformer.system import supervise
 
@@ -46,7 +47,7 @@ def install():
     before = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, answer)
+            signal.signal(number, end_program)
     return before
 
 
@@ -63,7 +64,7 @@ def answered():
         yield
     finally:
         for number, handler in before.items():
-            if handler is not None and handler is not answer:
+            if handler is not None and handler is not end_program:
                 signal.signal(number, handler)
         sys.unraisablehook = hook
 

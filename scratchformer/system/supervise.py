@@ -1,12 +1,14 @@
 """The program runs in a child of the process that the shell started, which watches it.
 
 Python answers a signal between two of its own steps. In the middle of a compilation or of a rule that never
-returns there may be none for long, an exception may be lost in a callback, and after a crash nothing can be said
-at all. The watching process does nothing else, so it can always answer: a program that was told to end and has
-not after PATIENCE seconds is killed, its temporary files are removed, and one line says what happened.
+returns there may be none for long, an exception may be lost in a callback, and after a crash nothing can be
+said at all. The watching process does nothing else, so it can always answer: a program that was told to end
+and has not after PATIENCE seconds is killed, its temporary files are removed, and one line says what
+happened.
 
 Only on Linux, where a child can be made to end with its parent; elsewhere, and in a debugger, the program
-runs unwatched. The child tells by a pipe: the signals that reach it (`set_wakeup_fd`), OVERDUE's end, its end.
+runs unwatched. The child tells by a pipe: the signals that reach it (`set_wakeup_fd`), OVERDUE's end, its
+end.
 """
 
 import os
@@ -146,7 +148,7 @@ class Watch:
         code = os.waitstatus_to_exitcode(status)
         if self.done and code >= 0:
             return code
-        sweep(self.child)
+        sweep_folders(self.child)
         if self.told is not None:
             return say("interrupted", 128 + self.told)
         if code < 0:
@@ -161,11 +163,11 @@ class Watch:
         """Kill a child that did not end by itself; returns the exit code."""
         os.kill(self.child, signal.SIGKILL)
         os.waitpid(self.child, 0)
-        sweep(self.child)
+        sweep_folders(self.child)
         if self.told is not None:
             return say("interrupted", 128 + self.told)
-        return say("a rule does not return, and does not let itself be stopped (an endless call of a function "
-                   "in C?)", 2)
+        return say("a rule does not return, and does not let itself be stopped (an endless call of a "
+                   "function in C?)", 2)
 
 
 def share_folders():
@@ -184,7 +186,7 @@ def note_folder(folder):
             FOLDERS.write(path)
 
 
-def sweep(child):
+def sweep_folders(child):
     """Remove temporary files from the folders that the child had noted; its own children die with it."""
     paths = {os.fsdecode(path) for path in FOLDERS[:].split(b"\0") if path}
     if paths:

@@ -1,11 +1,12 @@
 """The harness of the hostile trials: each is data, run as a process of its own, and judged the same way.
 
-A trial fails on: a traceback, another exit code than expected, silence with a code other than 0, a missing line, a
-file outside of the run's own folder, a process that lives on, a temporary file left over, more than 5 lines on
-stderr, or more time than it may take.
+A trial fails on: a traceback, another exit code than expected, silence with a code other than 0, a missing
+line, a file outside of the run's own folder, a process that lives on, a temporary file left over, more than 5
+lines on stderr, or more time than it may take.
 
-Trials run in a fork of this process, which has the program imported and compiled: the same program in a process
-that is its own, without the second that its start takes. `real=True` starts `python run.py` from nothing.
+Trials run in a fork of this process, which has the program imported and compiled: the same program in a
+process that is its own, without the second that its start takes. `real=True` starts `python run.py` from
+nothing.
 """
 
 import os
@@ -58,10 +59,10 @@ class Folder:
 class Trial:
     """One hostile trial.
 
-    command: words, {} is the trial's folder; files: {path: content} made before, over the shared run out/tiny if
-    `run`; strike: (signal, when, times, to the group), `when` a pattern of a file to wait for, seconds, or a word
-    of the program's (see `strike`); line: a pattern that stderr, or stdout where the code is 0, must hold; keep:
-    files that must be untouched; gone: patterns of files that must not be there afterwards
+    command: words, {} is the trial's folder; files: {path: content} made before, over the shared run out/tiny
+    if `run`; strike: (signal, when, times, to the group), `when` a pattern of a file to wait for, seconds, or
+    a word of the program's (see `strike`); line: a pattern that stderr, or stdout where the code is 0, must
+    hold; keep: files that must be untouched; gone: patterns of files that must not be there afterwards
     """
 
     kind: str
@@ -141,7 +142,8 @@ def contents(folder):
 
 def environment(trial, folder):
     """The environment of a trial."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV") if name in os.environ}
+    names = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "temporary"), "OPENBLAS_NUM_THREADS": "1",
            "MPLCONFIGDIR": matplotlib.get_cachedir(), "PYTHONDONTWRITEBYTECODE": "1"}
     return kept | own | {name: value.replace("{}", str(folder)) for name, value in trial.env.items()}
@@ -184,7 +186,7 @@ class Forked:
 
 def run_forked(trial, folder, words, stdout, stderr):
     """In the fork: be the program."""
-    from scratchformer.__main__ import program
+    from scratchformer.commands.door import program
     from scratchformer.run import foreign
 
     os.setsid()
@@ -204,7 +206,7 @@ def run_forked(trial, folder, words, stdout, stderr):
     warnings.resetwarnings()
     for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", category)
-    warnings.showwarning = lambda message, category, *_: print(f"{category.__name__}: {message}", file=sys.stderr)
+    warnings.showwarning = lambda text, kind, *_: print(f"{kind.__name__}: {text}", file=sys.stderr)
     sys.argv = ["run.py", *words]
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(REPO))]
     sys.excepthook, sys.unraisablehook = sys.__excepthook__, sys.__unraisablehook__
