@@ -3,8 +3,14 @@
 Positions and sizes of axes are in inches from the figure's lower left corner.
 """
 
+import warnings
+from contextlib import contextmanager
+from functools import cache
+
+import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgb
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.patheffects import withStroke
 
 from scratchformer.analysis.families import family
@@ -42,6 +48,32 @@ RC = {
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3,
     "legend.fontsize": 8.5, "legend.frameon": False, "figure.facecolor": "white", "svg.hashsalt": "figures",
 }
+
+
+@contextmanager
+def own_look():
+    """Matplotlib's own defaults, whole, and RC over them, whatever the user's settings are; then back.
+
+    A sign that the font lacks is drawn as a box: see `undrawable`.
+    """
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def undrawable(texts):
+    """The signs of some texts that the figures' font lacks."""
+    signs = {sign for text in texts for sign in text if not sign.isascii()}
+    return "".join(sorted(sign for sign in signs if ord(sign) not in font_signs())) if signs else ""
+
+
+@cache
+def font_signs():
+    """What the figures' font has: a set of code points."""
+    return frozenset(get_font(findfont(RC["font.family"])).get_charmap())
 
 
 def token_colors(vocabulary):

@@ -59,12 +59,10 @@ class Picture:
 
     def render(self, format: str) -> bytes:
         """The figure as the bytes of a file of that format."""
-        import matplotlib
-
-        from scratchformer.figures.style import RC
+        from scratchformer.figures.style import own_look
 
         buffer = io.BytesIO()
-        with matplotlib.rc_context(RC):
+        with own_look():
             self.figure.savefig(buffer, format=format, dpi=self.dpi)
         return buffer.getvalue()
 
@@ -107,11 +105,9 @@ class Model(run_model.Model):
         sequence: tokens to follow in place of the first of `demos`; head: the one to show, from 1 on; dpi:
         pixels an inch
         """
-        import matplotlib
-
         from scratchformer.figures.catalogue import pick_figures
         from scratchformer.figures.draw import make_figure
-        from scratchformer.figures.style import RC
+        from scratchformer.figures.style import own_look
 
         (name,) = pick_figures([str(name)])
         model = self
@@ -119,7 +115,7 @@ class Model(run_model.Model):
             run = Run(self.run.folder, self.config)
             run.follow(sequence)
             model = Model(run, self.step, self.params)
-        with matplotlib.rc_context(RC):
+        with own_look():
             return Picture(make_figure(model.with_head(head), name), dpi)
 
     def explain(

@@ -133,3 +133,14 @@ def test_parameters_that_do_not_fit_are_named(name, change, said):
     params = params._replace(**{name: change(getattr(params, name))})
     with pytest.raises(ValueError, match=said):
         forward(params, [[1, 2]])
+
+
+@pytest.mark.parametrize(("dtype", "loss"), [(np.float32, 126 * np.log(2)), (np.float64, 1022 * np.log(2))])
+def test_a_probability_of_0_costs_what_the_least_number_of_its_dtype_does(dtype, loss):
+    params = make_params(ModelConfig(), 3, np.random.default_rng(0), scale=0.1)
+    params = type(params)(*(array.astype(dtype) for array in params))
+    params.b_unembed[:] = 0, -2000, 0
+    cache = forward(params, [[0]], [[1]])
+    _, gradients = backward(params, cache)
+    assert cache.probs[0, 0, 1] == 0 and float(cache.loss) == pytest.approx(loss)
+    assert np.isfinite(gradients.probs).all() and gradients.probs[0, 0, 1] < -1e37

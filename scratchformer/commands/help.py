@@ -35,7 +35,7 @@ def command_help(name, command):
     return "\n".join([
         f"usage: {command_line(calls[0])}{' [options]' * bool(options)}",
         f"   or: {command_line(calls[1])}{' [options]' * bool(options)}",
-        "", f"{command.HELP[0].upper()}{command.HELP[1:]}.", "", *words, *options, "",
+        "", f"{command.HELP[0].upper()}{command.HELP[1:]}.", *words, *options, "",
         f"example: {command_line(command.EXAMPLE)}",
     ])
 

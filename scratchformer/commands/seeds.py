@@ -2,14 +2,16 @@
 
 import re
 
-from scratchformer.commands.arguments import CONFIG, DEBUG, DPI, FORMAT, OUT, RULE, SET, Argument, UsageError
+from scratchformer.commands.arguments import (
+    CONFIG, DEBUG, DPI, FORMAT, OUT, RULE, SET, TRUST, Argument, UsageError,
+)
 from scratchformer.commands.trained import overrides
 
 HELP = "train many seeds of a config and compare them"
 EXAMPLE = "seeds plus_last_even 64 --compare plus_last_even_robust"
 FLAGS = (Argument("--seeds", "how many from seed 0 on, or which: 5-9, or 1,4,7", "N"),)
 ARGUMENTS = (
-    CONFIG, RULE, SET, DEBUG, OUT, FORMAT, DPI,
+    CONFIG, RULE, SET, TRUST, DEBUG, OUT, FORMAT, DPI,
     Argument("--compare", "another config, side by side", "CONFIG2"),
     Argument("--grid", "all combinations: model.n_embd=2,3 ...", "KEY=A,B", many="+"),
     Argument("--prove", "judge each seed after every context there is"),
@@ -77,7 +79,8 @@ def train_seeds(args, chosen):
     if args.compare is not None:
         print(comparison(*sweeps))
         draw_compare(*sweeps, sweeps[0].folder, args.format, args.dpi)
-    return 0
+    broken = [result for done in sweeps for result in done.results if not len(result.history)]
+    return 1 if broken else 0
 
 
 def train_grid(args, chosen):

@@ -16,14 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchformer.run.config_checks import check_together, check_value
-from scratchformer.run.own_rule import absolute, check_own_rule, describe_rule, is_reference
+from scratchformer.run.own_rule import (
+    absolute, check_own_rule, describe_rule, is_reference, may_run, trust_rule,
+)
 from scratchformer.run.rules import RULES
 from scratchformer.system.errors import ConfigError, nearest, shown
+from scratchformer.system.files import read_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(home / "configs" for home in (PACKAGE, PACKAGE.parent) if (home / "configs").is_dir())
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 LONGEST = 1_000_000                         # bytes of a config file
+MOST = 100                                  # configs that extend one another
 LONGEST_NAME = 60                           # of a variant
 
 
@@ -107,10 +111,13 @@ def config_names():
 def load_config(name, overrides=()):
     """The config of that name (or path to a .toml file), with `section.key=value` overrides.
 
-    The path of a Python file with one function (or `file.py:function`) is the config of that rule.
+    The path of a Python file with one function (or `file.py:function`) is the config of that rule: it, or one
+    that an override names, is run; one that a .toml file names is not, and checked only where it may be.
     Raises ConfigError with every mistake found.
     """
     tree, path = read_tree(name)
+    if is_reference(str(name)):
+        trust_rule(tree["data"]["rule"])
     where = {}
     errors = []
     for override in overrides:
@@ -131,8 +138,11 @@ def load_config(name, overrides=()):
             values[entry] = value
             if (section, entry) == ("data", "rule"):
                 values |= {"rule": whole_path(value, "."), "rule_digest": ""}
+                trust_rule(values["rule"]) if isinstance(values["rule"], str) else None
                 tree.pop("description", None)   # it tells of the rule that is replaced
         where[section, entry] = "--set"
+    if not Path(path).stem or Path(path).stem.startswith("."):
+        raise ConfigError(f"{path}: needs a name before its ending: its run is named after it")
     config = build_config(Path(path).stem, tree, str(path), where, errors)
     if not where:
         return config
@@ -160,18 +170,20 @@ def read_tree(name, seen=()):
         del tree["description"]
         return tree, Path(Path(name).name.partition(":")[0])
     path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
+    if len(seen) >= MOST:
+        raise ConfigError(f"{seen[0]}: extends more than {MOST} configs, one after the other")
     if path in seen:
         raise ConfigError(f"{path}: extends itself by way of {', '.join(map(str, seen))}")
     try:
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
+        content = read_file(path, LONGEST + 1)
         if len(content) > LONGEST:
             raise ConfigError(f"{path}: larger than {LONGEST:,} bytes: is this a config?")
         tree = tomllib.loads(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         if path.parent == CONFIGS and isinstance(error, FileNotFoundError):
             raise ConfigError(f"no config {shown(name)}{nearest(str(name), config_names())}") from error
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigError(f"{shown(str(path), quote=False)}: cannot be read: {why}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data = tree.get("data")
@@ -235,9 +247,9 @@ def build_config(name, tree, path, where, errors):
         sections[section] = kind(**checked)
     config = Config(name, str(tree.get("description", "")), **sections)
     if not errors:
-        errors += [f"{path}: {problem}" for problem in check_together(config)]
-    rule, digest = config.data.rule, ""
-    if is_reference(rule):
+        errors += [f"{blamed(problem, where) or path}: {problem}" for problem in check_together(config)]
+    rule, digest = config.data.rule, config.data.rule_digest if is_reference(config.data.rule) else ""
+    if is_reference(rule) and may_run(rule):
         try:
             rule, digest = check_own_rule(config.data)
         except ConfigError as error:
@@ -246,6 +258,12 @@ def build_config(name, tree, path, where, errors):
         raise ConfigError("\n".join(errors))
     data = dataclasses.replace(config.data, rule=rule, rule_digest=digest)
     return dataclasses.replace(config, data=data, description=config.description or describe_rule(rule))
+
+
+def blamed(problem, where):
+    """'--set' if a problem of several values is with one that was given there, else None."""
+    keys = re.findall(r"(\w+)\.(\w+)", problem)
+    return next((where[key] for key in keys if key in where), None)
 
 
 def to_toml(config):

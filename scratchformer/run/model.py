@@ -19,7 +19,12 @@ class Model:
 
     def __init__(self, run, step, params):
         self.run, self.step, self.params = run, step, params
-        self.config, self.rule = run.config, run.rule
+        self.config = run.config
+
+    @property
+    def rule(self):
+        """The run's rule as a function of the history."""
+        return self.run.rule
 
     @property
     def name(self):
