@@ -1,4 +1,5 @@
-"""Rebuilds docs/walkthrough.md: trains the run it tells of, draws its pictures, refills its numbers.
+"""Rebuilds docs/walkthrough.md: trains the run it tells of, draws its pictures, refills its numbers; and
+docs/explore.html, the explorer of that run.
 
     python docs/build.py
 
@@ -19,6 +20,7 @@ sys.path[:0] = [str(REPO), str(REPO / "docs")]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too small to share out
 
 import tables  # noqa: E402
+from explorer import write_explorer  # noqa: E402
 from PIL import Image  # noqa: E402
 from walkthrough_numbers import numbers  # noqa: E402
 
@@ -45,6 +47,7 @@ def main():
         job.train_run(run)
         draw_stills(run, Path(folder))
         draw_moving(run, Path(folder))
+        write_explorer(run)
         values = numbers(run.last)
     backprop = REPO / "docs" / "backprop.md"
     write_atomically(backprop, tables.fill_tables(backprop.read_text("utf-8")).encode())

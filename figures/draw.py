@@ -12,6 +12,7 @@ from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.style import own_look, undrawable
 from scratchformer.system import pool
 from scratchformer.system.files import write_atomically
+from scratchformer.system.progress import Progress
 
 NO_DATES = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
@@ -55,7 +56,11 @@ def draw_all(model, names, folder, format="png", dpi=150, captions=False):
     if captions:
         jobs.append((write_captions, names, folder, format))
     with pool.fork_pool(model, len(jobs)) as workers:
-        seconds = list(pool.in_order(workers, with_model, jobs, len(jobs)))
+        seconds, progress = [], Progress()
+        for one in pool.in_order(workers, with_model, jobs, len(jobs)):
+            seconds.append(one)
+            progress.show(f"drawing: {len(seconds)} of {len(jobs)}")
+        progress.clear()
     return dict(zip([*names, "captions"], seconds, strict=False))
 
 

@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from scratchformer.analysis.families import family
 from scratchformer.analysis.geometry import principal_axes
 from scratchformer.figures.labels import add_labels, label_widths
-from scratchformer.figures.words import number
+from scratchformer.figures.words import dim_names, number
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 Q, K, V = "#1f6fb4", "#c8372d", "#2a8f4b"               # queries, keys, values
@@ -198,7 +198,7 @@ def principal_plane(points):
     """A function that puts (..., C) on the plane on which points, (N, C), are shown, and its axis titles."""
     project, shares = principal_axes(points)
     if shares is None:
-        return project, ("dim 0", "dim 1" if points.shape[1] == 2 else "")
+        return project, (*dim_names(points.shape[1]), "")[:2]
     return project, tuple(
         f"principal axis {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)
     )

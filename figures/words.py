@@ -60,4 +60,4 @@ def position_names(count):
 def head_shown(model, lead=", "):
     """Which head a figure shows, where there are several, after a lead: ", head 1 of 2"; else nothing."""
     H = model.config.model.num_heads
-    return f"{lead}head 1 of {H}" if H > 1 else ""
+    return f"{lead}head {model.head} of {H}" if H > 1 else ""

@@ -96,7 +96,8 @@ def test_any_command_line(out, command):
         call(out / "small.toml", "--visualize", "--figure", "5", *command, "--out", out)
 
 
-verbs = st.sampled_from(["train", "explain", "prove", "ablate", "causal", "video", "list", "quiz", "seeds"])
+verbs = st.sampled_from(["train", "explain", "prove", "ablate", "causal", "video", "list", "quiz", "seeds",
+                         "explore"])
 
 
 @many

@@ -26,7 +26,7 @@ class Argument:
     metavar: str = ""                   # what its value is called
     type: Callable = str
     default: object = None
-    many: str = ""                      # "+": several values; "append": may be repeated
+    many: str = ""                      # "+": several values; "append": may be repeated; "?": may be left out
     must: str = ""                      # what the value must be, in words
     test: Callable = lambda value: True     # and whether it is
 
@@ -62,6 +62,7 @@ RETRAIN = Argument("--retrain", "start over, replacing the run that is there")
 
 STEP = Argument("--step", "use the snapshot of step N (default: the last)", "N", int)
 SEQUENCE = Argument("--sequence", 'tokens to follow, as in "4 9 + 4 10 7 + 10"', "TOKENS")
+HEAD = Argument("--head", "the head that figures show, from 1 on (default: 1)", "N", int, 1)
 FIGURE = Argument("--figure", "only these, by number or name", "K", many="+")
 FORMAT = Argument(
     "--format", "png (the default), svg or pdf", "F", default="png",

@@ -94,6 +94,12 @@ class Config:
     variant: str = field(default="", compare=False)     # what the command line changed: a part of names
 
 
+ELSEWHERE = {                           # keys that other projects have
+    **dict.fromkeys(("num_layers", "n_layers", "n_layer"), "; there is one layer"),
+    **dict.fromkeys(("n_head", "n_heads", "heads"), "; did you mean 'num_heads'?"),
+    "dropout": "; there is none", "vocab_size": "; it is data.numbers and data.operators",
+    "lr": "; did you mean 'learning_rate'?", "epochs": "; training runs for training.steps",
+}
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
 
 
@@ -228,7 +234,8 @@ def build_config(name, tree, path, where, errors):
         for key, value in values.items() if isinstance(values, dict) else ():
             source = where.get((section, key), path)
             if key not in fields:
-                errors.append(f"{source}: {section}.{key}: unknown key{nearest(key, fields)}")
+                hint = ELSEWHERE.get(key) or nearest(key, fields)
+                errors.append(f"{source}: {section}.{key}: unknown key{hint}")
                 continue
             value, problem = check_value(fields[key], value)
             if problem:
@@ -239,11 +246,14 @@ def build_config(name, tree, path, where, errors):
     config = Config(name, str(tree.get("description", "")), **sections)
     if not errors:
         errors += [f"{blamed(problem, where) or path}: {problem}" for problem in check_together(config)]
-    if errors:
-        raise ConfigError("\n".join(errors))
     rule, digest = config.data.rule, config.data.rule_digest if is_reference(config.data.rule) else ""
     if is_reference(rule) and may_run(rule):
-        rule, digest = check_own_rule(config.data)
+        try:
+            rule, digest = check_own_rule(config.data)
+        except ConfigError as error:
+            errors.append(str(error))
+    if errors:
+        raise ConfigError("\n".join(errors))
     data = dataclasses.replace(config.data, rule=rule, rule_digest=digest)
     return dataclasses.replace(config, data=data, description=config.description or describe_rule(rule))
 

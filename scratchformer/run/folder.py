@@ -3,7 +3,8 @@
     <out>/<config>/config.toml                      the resolved config
     <out>/<config>/engine.txt, data.txt             digests of the maths and the data that trained it
     <out>/<config>/history.csv                      losses and rule errors, a row an evaluation
-    <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
+    <out>/<config>/checkpoints/step_000100.npy      a snapshot: all parameters at a step, end to end: (P,),
+                                                    in the order of PARAMETERS in engine/names.py
     <out>/<config>/checkpoints/state.npz            what an exact resume needs
     <out>/<config>/plots/                           figures
 """
@@ -202,7 +203,7 @@ class RunFiles:
             raise RunError(f"{path}: holds {vector.dtype}, this config's model {self.config.training.dtype}")
         if not np.isfinite(vector).all():
             raise RunError(f"{path}: holds values that are not finite")
-        if vector.size and np.abs(vector).max() > LARGEST:
+        if vector.size and float(np.abs(vector).max()) > LARGEST:
             raise RunError(f"{path}: holds values too large to compute with")
 
     def describe_steps(self):

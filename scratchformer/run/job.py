@@ -124,9 +124,15 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
         print("no verdict: the rule constrains no position of the held-out windows")
         return
     error = wrong / constrained
-    verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
-    count = f"{wrong} of {constrained} constrained positions wrong"
-    print(f"{verdict}: held-out rule error {error:.2%} ({count})")
+    count = f"held-out rule error {error:.2%} ({wrong} of {constrained} constrained positions wrong)"
+    if step < run.steps[-1]:
+        wrong, _ = run.last.count_wrong()
+        print(f"at step {step:,}: {count}; at step {run.steps[-1]:,}, the last, {wrong / constrained:.2%}")
+        return
+    if step < steps:
+        print(f"not yet: at step {step:,} of {steps:,}: {count}")
+        return
+    print(f"rule {'learned' if error <= LEARNED else 'NOT learned'}: {count}")
     robust = f"{run.config.name.partition('.')[0]}_robust"
     if error > LEARNED and robust in config_names():
         print(f"a recipe that learns it: {command_line(robust)}")

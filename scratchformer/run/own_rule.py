@@ -189,5 +189,8 @@ def check_answer(rule, name, history, draw):
         window = history[start:]
         claim = rule(window) if window else None
         if claim is not None and claim != allowed:
-            raise refusal(name, f"answers {claim} to {window} alone, but {allowed}", history)
+            raise refusal(
+                name, f"answers {claim} to {window} alone, but {allowed}: a rule must not use the length "
+                "of the history or its oldest tokens", history,
+            )
     return allowed

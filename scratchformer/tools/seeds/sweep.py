@@ -25,6 +25,7 @@ from scratchformer.run.folder import check_history
 from scratchformer.run.judge import LEARNED, count_wrong
 from scratchformer.run.memory import check_memory
 from scratchformer.run.own_rule import find_rule, trust_rule
+from scratchformer.run.run import Run
 from scratchformer.run.train import HISTORY_COLUMNS, prepare, train
 from scratchformer.system.errors import Diverged, RunError
 from scratchformer.system.files import check_links, lock_folder, read_file, write_atomically
@@ -80,6 +81,15 @@ class Sweep(NamedTuple):
     config: object
     folder: Path
     results: list
+
+    def model(self, seed, run_class=Run):
+        """The Model that a seed came to, as a run of that seed has it; RunError if it has no result."""
+        for result in self.results:
+            if result.seed == seed and not result.note:
+                config = with_seed(self.config, seed)
+                run = run_class(self.folder, config)
+                return run.model_class(run, config.training.steps, result.params(config))
+        raise RunError(f"no result of seed {seed} in {self.folder}")
 
 
 def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
