@@ -428,6 +428,12 @@ def test_kill_9(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_hundred_other_signals(number, tmp_path):
+    assert kill9.torture(tmp_path, 100, number=number).total() == 100
+
+
+@pytest.mark.slow
 def test_kill_9_two_hundred_times(tmp_path):
     assert kill9.torture(tmp_path, 200).total() == 200
 

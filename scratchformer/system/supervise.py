@@ -40,6 +40,7 @@ def supervised(work):
     os.set_blocking(wake, False)
     watched = {number for number in signals.ENDING if signal.getsignal(number) is not signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    parent = os.getpid()
     try:
         child = os.fork()
     except OSError:                     # no more processes: unwatched, then
@@ -48,6 +49,7 @@ def supervised(work):
     if not child:
         for end in (read, own, wake):
             os.close(end)
+        die_with_parent(parent)
         return run_watched(work, write, before)
     os.close(write)
     for number in {*watched, signal.SIGCHLD}:
@@ -77,6 +79,16 @@ def run_watched(work, write, mask):
     finally:
         report(DONE)
     return code
+
+
+def die_with_parent(parent):
+    """Have this process killed when the one that started it is no more, where that can be."""
+    if sys.platform.startswith("linux"):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def report(number):
