@@ -206,7 +206,7 @@ def serve(connection, shared, parent, others):
     for number in signals.ENDING:
         signal.signal(number, stop if number == signal.SIGTERM else signal.SIG_IGN)
     supervise.leave()
-    supervise.die_with_parent(parent)
+    supervise.die_with(parent)
     for other in others:
         other.close()
     start(shared)

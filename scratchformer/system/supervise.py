@@ -22,6 +22,7 @@ from scratchformer.system import signals
 PATIENCE = 1.5                          # seconds that the program has to end in
 ANSWERED, DONE = 200, 201               # besides numbers of signals: it goes on after SIGALRM; it ends
 REPORT = None                           # in the child: the pipe's end
+WATCHER = None                          # in the child: the process that watches
 FOLDERS = None                          # shared memory: the folders that the program writes to
 SIZE = 1 << 16
 
@@ -38,9 +39,10 @@ def supervised(work):
     except OSError:                     # no more files: unwatched, then
         return work()
     os.set_blocking(wake, False)
+    global WATCHER
+    WATCHER = os.getpid()
     watched = {number for number in signals.ENDING if signal.getsignal(number) is not signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    parent = os.getpid()
     try:
         child = os.fork()
     except OSError:                     # no more processes: unwatched, then
@@ -49,7 +51,6 @@ def supervised(work):
     if not child:
         for end in (read, own, wake):
             os.close(end)
-        die_with_parent(parent)
         return run_watched(work, write, before)
     os.close(write)
     for number in {*watched, signal.SIGCHLD}:
@@ -81,16 +82,6 @@ def run_watched(work, write, mask):
     return code
 
 
-def die_with_parent(parent):
-    """Have this process killed when the one that started it is no more, where that can be."""
-    if sys.platform.startswith("linux"):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def report(number):
     """Tell the watching process, if there is one."""
     if REPORT is not None:
@@ -98,6 +89,22 @@ def report(number):
             os.write(REPORT, bytes([number]))
         except OSError:
             pass
+
+
+def die_with(parent):
+    """Have this process killed when the one that started it is no more, where that can be."""
+    if sys.platform.startswith("linux"):
+        import ctypes                   # 10 ms, which the help and the list do without
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def follow():
+    """In the program: end with the process that watches, even if that is killed."""
+    if REPORT is not None:
+        die_with(WATCHER)
 
 
 def leave():
