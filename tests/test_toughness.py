@@ -83,7 +83,7 @@ def test_an_output_folder_that_cannot_be_written(place, tmp_path):
     if place == "config":
         (folder / NAME / "config.toml").mkdir()
     done = run_cli(CONFIG, *SETTINGS, "--out", folder / "a" / "b" if place == "below" else folder)
-    refused(done, "cannot be read ([Errno 21] Is a directory" if place == "config" else "cannot write: [Errno")
+    refused(done, "([Errno 21] Is a directory: " if place == "config" else "cannot write: [Errno")
     assert str(folder) in done.stderr
     assert not list(tmp_path.rglob("*.tmp"))
 
