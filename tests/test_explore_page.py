@@ -336,7 +336,7 @@ def test_how_long_a_redraw_takes(opened):
         timings.length = 0;
         for (let n = 0; n < 60; n++) {
             theta[n % theta.length] += 0.01;
-            changed();
+            redraw();                           // all panels, in view or not
             await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
         }
         return timings.slice(10).sort((a, b) => a - b);

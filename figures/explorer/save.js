@@ -121,6 +121,7 @@ function numbers_csv() {
 
 // A panel's drawings and their names as one SVG that stands by itself: colours written out.
 function panel_svg(panel) {
+  redraw();
   const frame = panel.getBoundingClientRect(), style = getComputedStyle(document.documentElement);
   const colors = {};
   for (const name of ["--ink", "--soft", "--paper", "--page", "--line", "--empty", "--q", "--k", "--v", "--mixed", "--loss", "--error", "--accent"]) colors[name] = style.getPropertyValue(name).trim();

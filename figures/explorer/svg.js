@@ -20,8 +20,9 @@ function set(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (element[`_${name}`] === value) continue;            // writing what is there costs as much as a change
     element[`_${name}`] = value;
-    if (name === "text") element.textContent = value;
-    else element.setAttribute(name, value);
+    if (name !== "text") element.setAttribute(name, value);
+    else if (element.firstChild) element.firstChild.nodeValue = value;
+    else element.textContent = value;
   }
   return element;
 }
