@@ -1,6 +1,7 @@
 """The explorer's page: what Python writes, and what a real browser makes of it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -111,11 +112,28 @@ def test_the_page_in_docs_is_the_current_one():
 def test_the_command(tmp_path):
     small = ("--set", "training.steps=20", "--set", "data.num_sequences=40", "--out", tmp_path)
     name = run_name("training.steps=20", "data.num_sequences=40")
-    for words in (("explore", "plus_last_even"), ("plus_last_even", "--explore", "--step", "0")):
-        done = run_cli(*words, *small)
+    for words in (("explore", "plus_last_even"), ("plus_last_even", "--explore", "--step", "0", "--open")):
+        done = run_cli(*words, *small, env=os.environ | {"BROWSER": "true"})
         assert done.returncode == 0, done.stderr
         assert f"explorer: {tmp_path / name / 'explore.html'} (" in done.stdout
     assert '"start": 0,' in (tmp_path / name / "explore.html").read_text("utf-8")
+
+
+def test_a_model_too_large_to_look_at_is_refused_before_it_is_trained(tmp_path):
+    done = run_cli("explore", "plus_last_even", "--set", "model.n_embd=64", "--out", tmp_path)
+    assert done.returncode == 2 and "at most 20,000 parameters, this one has" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_modules_declare_is_used():
+    code = "\n".join((EXPLORER / f"{name}.js").read_text("utf-8") for name in MODULES)
+    declared = re.findall(r"^(?:function|const|let|class) (\w+)", code, re.MULTILINE)
+    methods = re.findall(r"^  (?!if|for|while|return|switch|constructor)(\w+)\(.*\) \{$", code, re.MULTILINE)
+    html = (EXPLORER / "page.html").read_text("utf-8")
+    unused = [name for name in declared + methods if len(re.findall(rf"\b{name}\b", code)) < 2]
+    assert len(declared) > 60 and len(methods) > 50 and not unused
+    named = {*re.findall(r'\$\("([\w-]+)"\)', code)}
+    assert named and named <= {*re.findall(r'id="([\w-]+)"', html)}
 
 
 # in the browser
@@ -283,6 +301,21 @@ def test_a_walk_that_uses_every_control(opened):
 
 
 @needs_browser
+def test_every_control_has_a_name_and_is_reached_by_the_keyboard(opened):
+    nameless = """Array.from(document.querySelectorAll("button, input, select, [tabindex]"))
+        .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || (e.labels || []).length))
+        .map((e) => e.outerHTML.slice(0, 80))"""
+    assert opened.run(nameless) == []
+    assert opened.run("document.querySelectorAll('.plane [data-drag]:not([tabindex])').length") == 0
+    opened.run("document.querySelector('[data-box=scores] svg').focus()")
+    for key in ("ArrowDown", "ArrowRight", "ArrowDown"):
+        opened.key(key)
+    assert "scores[2,1]" in opened.text("#readout-text")
+    opened.key("Enter")
+    assert opened.run("S.pinned.name") == "scores"
+
+
+@needs_browser
 @pytest.mark.parametrize(("field", "text", "sentence"), [
     ("sequence", "5 x +", "“x” is not a token"), ("sequence", "", "at least one token"),
     ("sequence", "1 2 3 4 5 6 7 8 9", "9 tokens are too many"), ("sequence", "<b>1</b>", "is not a token"),
@@ -366,6 +399,19 @@ def test_odd_models(browser, odd_run, tmp_path):
         assert "principal axes" in browser.text("#plane-embed-note")
         assert "slice" in browser.text("#plane-stream-note")
     assert "NaN" not in browser.run("document.querySelector('#planes').innerHTML")
+    assert browser.problems == []
+
+
+@needs_browser
+def test_a_rule_that_is_not_known_everywhere(browser, tmp_path):
+    rule = tmp_path / "rule.py"
+    rule.write_text("def f(history):\n    even = [x for x in history if x != '+' and x % 2 == 0]\n"
+                    "    return {even[-1]} if history[-1] == '+' and even else None\n")
+    run = train_run(tmp_path / "own", "training.warmup_steps=0", config=str(rule))
+    browser.problems.clear()
+    browser.open(write_page(run.last, tmp_path))
+    browser.type("#sequence", "1 3 5 7 1 3 5 +")
+    assert "cannot be asked here" in browser.text("#sentence") or "allows" in browser.text("#sentence")
     assert browser.problems == []
 
 

@@ -131,7 +131,7 @@ function panel_svg(panel) {
     make("svg:rect", { width: frame.width, height: frame.height, fill: colors["--page"] }));
   for (const title of panel.querySelectorAll("h2, h3, [data-caption]")) {
     const box = title.getBoundingClientRect();
-    if (box.width) all.append(make("svg:text", { x: box.left - frame.left, y: box.top - frame.top + box.height * 0.75, "font-size": title.matches("h2") ? 17 : 13, "font-weight": 600, fill: colors["--ink"], text: title.textContent }));
+    if (box.width) all.append(make("svg:text", { x: box.left - frame.left, y: box.top - frame.top + box.height * 0.75, "font-size": title.matches("h2") ? 17 : 13, "font-weight": 600, fill: colors["--ink"], text: [...title.childNodes].map((part) => part.textContent).join("  ") }));
   }
   for (const svg of panel.querySelectorAll("svg")) {
     const box = svg.getBoundingClientRect(), copy = svg.cloneNode(true);
