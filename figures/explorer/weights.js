@@ -99,8 +99,9 @@ const weights_panel = {
   grab(name, event) {
     const cell = cell_of(event);
     if (!cell) return;
-    event.preventDefault();
     this.choose(name, this.place(name, cell));
+    if (event.pointerType === "touch") return;          // there it scrolls the page; the field below changes it
+    event.preventDefault();
     const start = event.clientY, before = this.value();
     const size = Math.max(0.2, ...params[name].values().map(Math.abs)) / 50;
     let moved = false;
