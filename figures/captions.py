@@ -3,6 +3,7 @@
 import re
 
 from scratchformer.figures.catalogue import every_figure, figure_module
+from scratchformer.figures.words import harmless
 from scratchformer.run.judge import LEARNED
 
 CAPITALS = {"qk": "QK", "qkv": "QKV"}
@@ -12,8 +13,8 @@ def captions(model, names, format="png"):
     """The Markdown text: what the run is and whether it learned its rule; then, in reading order, heading,
     picture and caption of each figure in `names`. The pictures lie beside the text."""
     parts = [
-        f"# {model.name} at step {model.step:,}",
-        f"Rule: {model.config.description or model.config.data.rule}.",
+        f"# {harmless(model.name)} at step {model.step:,}",
+        f"Rule: {harmless(model.config.description or model.config.data.rule)}.",
         verdict(model),
     ]
     for name in sorted(names, key=every_figure().index):

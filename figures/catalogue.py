@@ -6,9 +6,10 @@ learning_dynamics/ are films: see film.py.
 """
 
 import importlib
+import re
 from pathlib import Path
 
-from scratchformer.system.errors import RunError
+from scratchformer.system.errors import RunError, close
 
 HERE = Path(__file__).resolve().parent
 PATTERN = "f[0-9][0-9]_*.py"
@@ -40,11 +41,13 @@ def figure_module(name):
 def pick_figures(words):
     """Names of the figures that a user asks for, each once; of what the main job draws if for none.
 
-    words: numbers (5, 05), names (05_token_embeddings, causal/02_patching), or names without their number
-    (token_embeddings, patching). Raises RunError with what there is for any other.
+    words: numbers (5, 05), ranges (1-3), names (05_token_embeddings, causal/02_patching), or names without
+    their number (token_embeddings, patching); several may stand in one word, with commas between. Raises
+    RunError with the nearest, or with what there is, for any other.
     """
     if not words:
         return figure_names()
+    words = [number for word in words for part in word.split(",") for number in numbers_of(part.strip())]
     names = every_figure()
     main = {str(int(name[:2])): name for name in names if "/" not in name}
     short = {name.rpartition("/")[2][3:]: name for name in reversed(names)}         # the main job's win
@@ -53,5 +56,15 @@ def pick_figures(words):
     if None in picked:
         unknown = words[picked.index(None)]
         more = ", ".join(name for name in names if "/" in name)
-        raise RunError(f"--figure {unknown}: there are {', '.join(main)}, and by name {more}")
+        near = "" if unknown.isdecimal() else close(unknown, known)
+        raise RunError(f"--figure {unknown}: no such figure"
+                       + (near or f"; there are {', '.join(main)}, and by name {more}"))
     return list(dict.fromkeys(picked))
+
+
+def numbers_of(word):
+    """The numbers of a range such as 1-3 as texts; any other word as it is."""
+    match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", word)
+    if match is None or int(match[1]) > int(match[2]):
+        return [word]
+    return [str(number) for number in range(int(match[1]), int(match[2]) + 1)]

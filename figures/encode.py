@@ -1,5 +1,9 @@
 """Frames into files: GIF by Pillow's encoder, MP4 by ffmpeg if it is there."""
 
+import errno
+import subprocess
+import tempfile
+
 import numpy as np
 from PIL import GifImagePlugin, Image
 
@@ -55,11 +59,75 @@ def gif_frame(indices, before, milliseconds):
     ))
 
 
+class Mp4:
+    """An MP4 film as it is written: frames go to ffmpeg, whose end, and what it complains of, are looked at.
+
+    Raises OSError where ffmpeg does not end well: the disk is full, or it was killed.
+    """
+
+    def __init__(self, path, fps):
+        self.path, self.fps, self.process, self.complaints = path, fps, None, tempfile.TemporaryFile()
+
+    def __enter__(self):
+        return self
+
+    def start(self, height, width):
+        """Start ffmpeg for frames of that size. H.264 wants even sizes."""
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        even = [] if height % 2 == width % 2 == 0 else ["-vf", "scale=trunc(iw/2)*2:trunc(ih/2)*2"]
+        self.process = subprocess.Popen(
+            [get_ffmpeg_exe(), "-y", "-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+             "-s", f"{width}x{height}", "-r", str(self.fps), "-i", "pipe:0", "-an", "-c:v", "libx264",
+             "-pix_fmt", "yuv420p", "-crf", "25", *even, str(self.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.complaints,
+        )
+
+    def add(self, frame):
+        """Write a frame: (H, W, 3) uint8."""
+        if self.process is None:
+            self.start(*frame.shape[:2])
+        try:
+            self.process.stdin.write(np.ascontiguousarray(frame))
+        except BrokenPipeError:
+            self.finish()
+            raise
+
+    def __exit__(self, kind, error, trace):
+        if self.process is None:
+            return
+        if kind is not None:
+            self.process.kill()
+            self.process.wait()
+            return
+        self.finish()
+
+    def finish(self):
+        """Wait for ffmpeg's end; OSError with its last words unless it ended well."""
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        code = self.process.wait()
+        if code:
+            self.complaints.seek(0)
+            lines = self.complaints.read().decode("utf-8", "replace").strip().splitlines()
+            why = lines[-1] if lines else f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+            raise OSError(errno.EIO, f"ffmpeg failed: {why}", str(self.path.with_name(self.name)))
+
+    @property
+    def name(self):
+        """The name that the film is to have."""
+        return self.path.name.split(".")[1] + ".mp4"
+
+
 def require_ffmpeg():
     """RunError unless MP4 films can be written."""
     try:
-        import imageio_ffmpeg  # noqa: F401
-    except ImportError:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
         raise RunError(
             'mp4 films need ffmpeg: python -m pip install -e ".[video]" brings it (or leave out --format mp4)'
         ) from None

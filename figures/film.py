@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,13 +20,13 @@ from matplotlib.figure import Figure
 
 from scratchformer.analysis.snapshots import take_snapshots
 from scratchformer.figures.catalogue import FILMS, figure_module, figure_names
-from scratchformer.figures.encode import GIF_END, choose_palette, gif_frame, gif_header, quantize
+from scratchformer.figures.encode import GIF_END, Mp4, choose_palette, gif_frame, gif_header, quantize
 from scratchformer.figures.scenes import STRIP, learning_strip
 from scratchformer.figures.style import (
-    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, RC, SIGNED, WRONG, K, Q, V, token_colors,
+    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, SIGNED, WRONG, K, Q, V, own_look, token_colors,
 )
 from scratchformer.system import pool
-from scratchformer.system.files import write_atomically
+from scratchformer.system.files import check_links, temporary_path, write_atomically
 
 WIDTH = 1200                    # pixels
 CHUNK = 12                      # frames that a process draws at a time
@@ -123,7 +122,7 @@ class Film:
     """The frames of one film."""
 
     def __init__(self, snapshots, name):
-        with matplotlib.rc_context(RC):
+        with own_look():
             module = film_module(name)
             self.picture = (
                 Stage(module.SIZE, module.scene, snapshots) if module else Redrawn(name, snapshots)
@@ -133,7 +132,7 @@ class Film:
 
     def frame(self, i):
         """Picture and learning curve of the i-th snapshot: (height, WIDTH, 3) uint8."""
-        with matplotlib.rc_context(RC):
+        with own_look():
             return np.concatenate([self.picture.pixels(i), self.strip.pixels(i)])
 
     def frames(self, start, stop):
@@ -228,21 +227,18 @@ def write_gif(path, parts):
 
 def write_mp4(path, parts, fps):
     """Write frames through ffmpeg, whole or not at all: the film's Cost."""
-    from imageio import v2 as imageio
-
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.mp4")
+    check_links(path)
+    temporary = temporary_path(path)
     costs = []
     try:
-        with imageio.get_writer(
-            temporary, format="FFMPEG", fps=fps, macro_block_size=2, ffmpeg_log_level="error"
-        ) as film:
+        with Mp4(temporary, fps) as film:
             for frames, cost in parts:
                 clock = time.process_time()
                 for frame in frames:
-                    film.append_data(frame)
+                    film.add(frame)
                 costs.append(cost._replace(encoding=time.process_time() - clock))
             for _ in range(round(REST * fps)):
-                film.append_data(frames[-1])
+                film.add(frames[-1])
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -57,7 +57,8 @@ def explain(fig, C, titles):
     )
     ax.text(
         0.5, 0.88, "\n".join(text.replace("\n", ": ") for text in titles), ha="center", va="top",
-        fontsize=min(9.5, 0.85 * 72 * height / len(titles) / 1.8), linespacing=1.5, transform=ax.transAxes,
+        fontsize=min(9.5, 0.85 * 72 * height / max(len(titles), 1) / 1.8), linespacing=1.5,
+        transform=ax.transAxes,
     )
 
 

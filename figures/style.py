@@ -3,14 +3,20 @@
 Positions and sizes of axes are in inches from the figure's lower left corner.
 """
 
+import warnings
+from contextlib import contextmanager
+from functools import cache
+
+import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgb
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.patheffects import withStroke
 
 from scratchformer.analysis.families import family
 from scratchformer.analysis.geometry import principal_axes
 from scratchformer.figures.labels import add_labels, label_widths
-from scratchformer.figures.words import number
+from scratchformer.figures.words import dim_names, number
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 Q, K, V = "#1f6fb4", "#c8372d", "#2a8f4b"               # queries, keys, values
@@ -42,6 +48,32 @@ RC = {
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3,
     "legend.fontsize": 8.5, "legend.frameon": False, "figure.facecolor": "white", "svg.hashsalt": "figures",
 }
+
+
+@contextmanager
+def own_look():
+    """Matplotlib's own defaults, whole, and RC over them, whatever the user's settings are; then back.
+
+    A sign that the font lacks is drawn as a box: see `undrawable`.
+    """
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support", UserWarning)
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def undrawable(texts):
+    """The signs of some texts that the figures' font lacks."""
+    signs = {sign for text in texts for sign in text if not sign.isascii()}
+    return "".join(sorted(sign for sign in signs if ord(sign) not in font_signs())) if signs else ""
+
+
+@cache
+def font_signs():
+    """What the figures' font has: a set of code points."""
+    return frozenset(get_font(findfont(RC["font.family"])).get_charmap())
 
 
 def token_colors(vocabulary):
@@ -166,7 +198,7 @@ def principal_plane(points):
     """A function that puts (..., C) on the plane on which points, (N, C), are shown, and its axis titles."""
     project, shares = principal_axes(points)
     if shares is None:
-        return project, ("dim 0", "dim 1" if points.shape[1] == 2 else "")
+        return project, (*dim_names(points.shape[1]), "")[:2]
     return project, tuple(
         f"principal axis {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)
     )

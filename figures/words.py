@@ -1,5 +1,9 @@
 """Pieces of titles, captions and labels: names of dims, positions and heads, numbers with a proper minus."""
 
+import re
+
+from scratchformer.system.errors import plain
+
 
 def listed(items):
     """Items in a row: a, b and c."""
@@ -13,8 +17,18 @@ def counted(count, noun):
 
 
 def code(text):
-    """A token or a name, set off from the sentence."""
-    return f"`{text}`"
+    """A token or a name, set off from the sentence; one with backticks in it is fenced by more of them."""
+    text = str(text)
+    runs = [len(run) for run in re.findall("`+", text)]
+    fence = "`" * (max(runs, default=0) + 1)
+    space = " " if runs else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def harmless(text):
+    """A text of whatever origin in Markdown: HTML, links and code are shown as the signs they are."""
+    return re.sub(r"([\\`*\[\]])|_(?=\W|$)|(?<!\w)_", lambda match: f"\\{match[0]}",
+                  plain(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def sentence(text):
@@ -46,4 +60,4 @@ def position_names(count):
 def head_shown(model, lead=", "):
     """Which head a figure shows, where there are several, after a lead: ", head 1 of 2"; else nothing."""
     H = model.config.model.num_heads
-    return f"{lead}head 1 of {H}" if H > 1 else ""
+    return f"{lead}head {model.head} of {H}" if H > 1 else ""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchformer.analysis.interventions import Ablation, ablate, parse_intervention
+from scratchformer.analysis.interventions import Ablation, ablate
+from scratchformer.analysis.selectors import parse_intervention
 from scratchformer.engine import gradcheck as checking
 from scratchformer.engine import model as engine
 from scratchformer.engine.names import Cache, Params
@@ -19,12 +20,13 @@ from scratchformer.run import run as run_run
 from scratchformer.run.config import Config, load_config
 from scratchformer.run.data import parse_tokens
 from scratchformer.run.job import train_run
-from scratchformer.run.place import find_place
+from scratchformer.run.place import find_place, own_folder
 from scratchformer.system.files import write_atomically
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
 from scratchformer.tools.prove.verdict import Proof
 from scratchformer.tools.seeds import sweep as seeds
+from scratchformer.tools.seeds.report import sweep_report
 
 Rule = Callable[..., set | None]
 Tokens = str | Iterable[int]
@@ -43,6 +45,10 @@ class Picture:
     def __init__(self, figure, dpi: int):
         self.figure, self.dpi = figure, dpi
 
+    def __repr__(self) -> str:
+        width, height = self.figure.get_size_inches()
+        return f"Picture of {width:g} x {height:g} inches"
+
     def _repr_png_(self) -> bytes:
         return self.render("png")
 
@@ -53,12 +59,10 @@ class Picture:
 
     def render(self, format: str) -> bytes:
         """The figure as the bytes of a file of that format."""
-        import matplotlib
-
-        from scratchformer.figures.style import RC
+        from scratchformer.figures.style import own_look
 
         buffer = io.BytesIO()
-        with matplotlib.rc_context(RC):
+        with own_look():
             self.figure.savefig(buffer, format=format, dpi=self.dpi)
         return buffer.getvalue()
 
@@ -93,16 +97,17 @@ class Model(run_model.Model):
         """(gradients of the parameters, gradients of the intermediates) of a Cache with a target."""
         return engine.backward(self.params, cache)
 
-    def figure(self, name: str, sequence: str | None = None, dpi: int = 100) -> Picture:
+    def figure(
+        self, name: str, sequence: str | None = None, head: int = 1, dpi: int = 100,
+    ) -> Picture:
         """A figure by name or number, such as "13_qk_attention" or "13".
 
-        sequence: tokens to follow in place of the first of `demos`; dpi: pixels an inch
+        sequence: tokens to follow in place of the first of `demos`; head: the one to show, from 1 on; dpi:
+        pixels an inch
         """
-        import matplotlib
-
         from scratchformer.figures.catalogue import pick_figures
         from scratchformer.figures.draw import make_figure
-        from scratchformer.figures.style import RC
+        from scratchformer.figures.style import own_look
 
         (name,) = pick_figures([str(name)])
         model = self
@@ -110,17 +115,17 @@ class Model(run_model.Model):
             run = Run(self.run.folder, self.config)
             run.follow(sequence)
             model = Model(run, self.step, self.params)
-        with matplotlib.rc_context(RC):
-            return Picture(make_figure(model, name), dpi)
+        with own_look():
+            return Picture(make_figure(model.with_head(head), name), dpi)
 
     def explain(
         self, tokens: str, name: str | None = None, at: str | tuple[int, ...] | None = None,
-        target: str | None = None, width: int = 80,
+        target: str | None = None, width: int = 80, brief: bool = False, why: str | None = None,
     ) -> Text:
         """The forward pass of an input in numbers, or one entry of it: `--explain` as a text."""
         if at is not None and not isinstance(at, str):
             at = ",".join(map(str, at))
-        return Text(explain(self, tokens, name, at, target, width))
+        return Text(explain(self, tokens, name, at, target, width, brief=brief, why=why))
 
     def ablate(self, *interventions: str) -> Ablation:
         """What becomes of the answers if activations are something else, as in "attention[+ -> even]"."""
@@ -135,6 +140,17 @@ class Run(run_run.Run):
     """One training of one config, in one folder: `run.last` and `run.at(step)` are its models."""
 
     model_class = Model
+
+
+class Study(seeds.Sweep):
+    """A config and what each of its seeds came to: `results`, and `model(seed)`."""
+
+    def model(self, seed: int) -> Model:
+        """The Model that a seed came to; RunError if it has no result."""
+        return super().model(seed, Run)
+
+    def __repr__(self) -> str:
+        return sweep_report(self)
 
 
 def train(
@@ -210,7 +226,7 @@ def gradcheck(model: Model, tokens: Tokens, target: Tokens | int) -> checking.Ch
 def sweep(
     config: str | Rule, seeds_or_count: int | Iterable[int], settings: Mapping[str, object] | None = None,
     out: str | Path = "runs", executor: Executor | None = None,
-) -> seeds.Sweep:
+) -> Study:
     """A config trained from many seeds: how often it learns its rule, how soon, and to what.
 
     seeds_or_count: a count for seeds 0, 1, ..., or the seeds; executor: of concurrent.futures, if not the
@@ -218,4 +234,4 @@ def sweep(
     """
     found = find_config(config, None, settings, out)
     chosen = range(seeds_or_count) if isinstance(seeds_or_count, int) else list(seeds_or_count)
-    return seeds.sweep(found, chosen, Path(out) / found.name / "seeds", executor)
+    return Study(*seeds.sweep(found, chosen, own_folder(found, out) / "seeds", executor))

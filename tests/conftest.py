@@ -135,3 +135,10 @@ def check_texts(fig, monkeypatch, at_least):
             across = min(box.x1, another.x1) - max(box.x0, another.x0)
             up = min(box.y1, another.y1) - max(box.y0, another.y0)
             assert across < 1 or up < 1.5, (text, other)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The table of the hostile trials, where they were run."""
+    module = sys.modules.get("test_hostile")
+    for line in getattr(module, "TABLE", ()):
+        terminalreporter.write_line(line)

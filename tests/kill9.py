@@ -124,7 +124,7 @@ def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0,
     earliest = starting_seconds()
     seconds = [job.finish(whole, *(["--retrain"] if job is commands[0] else [])) for job in commands]
     expected = contents(whole)
-    state = next(out.glob("plus_last_even*")) / "checkpoints" / "state.npz"
+    state = out / next(whole.glob("plus_last_even*")).name / "checkpoints" / "state.npz"
     counts = Counter()
     while counts.total() < kills:
         for job, latest in zip(commands, seconds, strict=True):

@@ -10,10 +10,7 @@ from conftest import SHORT, train_run
 
 from scratchformer.analysis.families import family
 from scratchformer.figures import (
-    f06_embedding_scatter,
-    f07_output_probs_embed,
-    f11_probability_heatmap_with_values,
-    f14_value_output,
+    f06_embedding_scatter, f07_output_probs_embed, f11_probability_heatmap_with_values, f14_value_output,
 )
 from scratchformer.figures.captions import captions, describe_name
 from scratchformer.figures.catalogue import figure_module, figure_names

@@ -4,12 +4,7 @@ from hypothesis import strategies as st
 
 from scratchformer.run.config import load_config
 from scratchformer.run.data import (
-    allowed_next,
-    cut_windows,
-    generate_sequence,
-    judge_sequence,
-    make_data,
-    make_vocabulary,
+    allowed_next, cut_windows, generate_sequence, judge_sequence, make_data, make_vocabulary,
 )
 from scratchformer.run.rules import RULES
 

@@ -37,7 +37,7 @@ def quoted():
 
 def rows(first):
     """The cells of the table whose first column is called `first`."""
-    lines = TEXT[TEXT.index(f"\n| {first} |") + 1:].split("\n\n")[0].splitlines()
+    lines = TEXT[TEXT.index(f"\n| {first} |") + 1:].split("\n<!--")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 

@@ -9,6 +9,7 @@ import pytest
 from conftest import REPO, make_params, small_cases, train_run
 from hypothesis import given, settings
 
+from scratchformer.analysis.why import compare_parts, logit_parts
 from scratchformer.engine.lm_head import TINY as LEAST
 from scratchformer.engine.model import backward, forward
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE
@@ -18,6 +19,7 @@ from scratchformer.run.data import parse_tokens
 from scratchformer.system.errors import RunError
 from scratchformer.tools.explain import term as terms
 from scratchformer.tools.explain import trace
+from scratchformer.tools.explain.debugger import line_after
 from scratchformer.tools.explain.explain import explain, where
 from scratchformer.tools.explain.term import Operand, Term, constant, largest
 from scratchformer.tools.explain.text import number, visible
@@ -165,7 +167,8 @@ def check_block(x, name, lines, words):
     for line in lines[3:stop]:
         match = re.match(r"  (\S+?)([₀-₉]+) ", line)
         if line.startswith("  head"):
-            head = int(line.split()[1])
+            head = int(line.split()[1]) - 1
+            assert line.endswith(f"(index {head})")
         elif match:
             t = int(match[2].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")))
             assert match[1] == words[t]
@@ -185,13 +188,12 @@ def test_the_walk_prints_the_cache(odd_run, length):
     step = odd_run.steps[-1]
     x = entries(odd_run.at(step).params, ids, 1, odd_run.config.model.use_residual)
     text = explain(odd_run.at(step), " ".join(words), target=odd_run.vocabulary[1])
-    title, *blocks, answer = text.split("\n\n")
+    brief, title, *blocks = text.split("\n\n")
+    assert title.startswith("indices count from 0")
+    check_brief(brief.splitlines(), odd_run.at(step), ids)
     assert [block.split()[0] for block in blocks] == list(ACTIVATION_NAMES)
     for name, block in zip(ACTIVATION_NAMES, blocks, strict=True):
         check_block(x, name, block.split("\n"), words)
-    probs = x.arrays["probs"][-1]
-    likeliest = odd_run.vocabulary[probs.argmax()]
-    assert answer == f"likeliest next token: {likeliest} with probability {number(probs.max())}"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -235,6 +237,66 @@ def test_colours(tiny_run):
 
 def tiny_ids(run):
     return parse_tokens("5 8 3 +", run.vocabulary, 8)[None]
+
+
+def check_brief(lines, model, ids):
+    """Every statement of the first lines is what the cache and the rule say."""
+    text = " ".join(" ".join(lines).split())
+    cache, t = model.forward(ids[None]), len(ids) - 1
+    words, vocabulary = [model.vocabulary[i] for i in ids], list(model.vocabulary)
+    probs = cache.probs[0, t]
+    assert text.startswith(f"{model.name} at step {model.step:,} reads {' '.join(words)} the rule")
+    assert len(lines) <= 12
+    allowed = model.rule([model.data.vocabulary[i] for i in ids])
+    if allowed is None:
+        assert "the rule leaves the next token open" in text and "verdict" not in text
+    else:
+        asked = re.search(r"the rule asks: (.*?) \(", text)[1].split(" or ")
+        assert asked == [word for word, token in zip(vocabulary, model.data.vocabulary) if token in allowed]
+        verdict = re.search(r"verdict: (right|WRONG)", text)[1]
+        assert (verdict == "right") == (model.data.vocabulary[probs.argmax()] in allowed)
+    read = re.findall(r"(\S+?)([₀-₉]+) ([\d.]+)%", text)
+    for word, place, share in read:
+        s = int(place.translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")))
+        assert words[s] == word
+        assert (np.abs(cache.attention[0, :, t, s] - float(share) / 100) < 6e-4).any()
+    place = re.search(r"resid_mid = \((.*?)\)", text)[1].removesuffix(", ...").split(", ")
+    for value, printed in zip(cache.resid_mid[0, t], place, strict=False):
+        check_printed(printed, value)
+    top = re.search(r"top prediction: (\S+) with ([\d.]+)%, then (\S+) with ([\d.]+)%", text).groups()
+    order = np.argsort(-probs, kind="stable")
+    assert [vocabulary.index(top[0]), vocabulary.index(top[2])] == order[:2].tolist()
+    for i, share in enumerate((top[1], top[3])):
+        assert abs(probs[order[i]] - float(share) / 100) < 6e-4
+
+
+def test_brief_alone(tiny_run):
+    model = tiny_run.at(20)
+    for tokens in ("5 8 3 +", "2 1 1 1 1 +", "+", "7 + 4"):
+        text = explain(model, tokens, brief=True)
+        check_brief(text.splitlines(), model, parse_tokens(tokens, tiny_run.vocabulary, 8))
+        assert len(text.splitlines()) <= 8
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_the_parts_of_a_logit_add_up(odd_run, tokens):
+    model = odd_run.last
+    ids = np.resize(np.arange(len(model.vocabulary)), min(tokens, model.config.model.block_size))
+    cache = model.forward(ids[None])
+    for token, name in enumerate(model.vocabulary[:3]):
+        parts = logit_parts(model, cache, token)
+        logits = cache.logits[0, -1]
+        assert isclose(sum(part.value for part in parts), logits[token], rel_tol=1e-11, abs_tol=1e-11)
+        other = (token + 1) % len(model.vocabulary)
+        gap = sum(part.value for part in compare_parts(model, cache, token, other))
+        assert isclose(gap, logits[token] - logits[other], rel_tol=1e-11, abs_tol=1e-11)
+        text = explain(model, " ".join(model.vocabulary[i] for i in ids), why=name)
+        text = text[text.index(f"why {name}: its logit is "):]
+        total = re.search(r"^ +in all +(\S+) +(\S+)$", text, re.M).groups()
+        check_printed(total[0], cache.logits[0, -1, token])
+        rows = re.findall(r"^(?:direct|attention|feed-forward|bias| +the \d+) .*?(\S+) +(\S+)$", text, re.M)
+        assert len(rows) <= len(parts)
+        assert abs(sum(float(row[0]) for row in rows) - cache.logits[0, -1, token]) < 1e-3 * max(1, len(rows))
 
 
 def test_one_entry(tiny_run):
@@ -323,15 +385,17 @@ def test_parse_tokens():
         parse_tokens("y", (*range(100), "+"), 4)
 
 
-def debug(run, name, commands, **environment):
+def debug(run, name, commands, target=None, **environment):
     """What a user sees who types the commands into the debugger."""
     code = (
         "import sys; from scratchformer.run.run import Run; "
-        "from scratchformer.tools.explain.explain import *; "
-        "stop_in_debugger(Run.open(sys.argv[1]).at(20), '5 8 3 +', sys.argv[2]); print('the end')"
+        "from scratchformer.tools.explain.debugger import *; "
+        "stop_in_debugger(Run.open(sys.argv[1]).at(20), '5 8 3 +', sys.argv[2], *sys.argv[3:]); "
+        "print('the end')"
     )
+    words = [str(run.folder), name, *([target] if target else [])]
     return subprocess.run(
-        [sys.executable, "-c", code, str(run.folder), name], input="\n".join(commands) + "\n", cwd=REPO,
+        [sys.executable, "-c", code, *words], input="\n".join(commands) + "\n", cwd=REPO,
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"} | environment,
         capture_output=True, text=True, timeout=100,
     )
@@ -345,19 +409,28 @@ def debug(run, name, commands, **environment):
 def test_stop_in_the_debugger(tiny_run, name, ask, answer):
     done = debug(tiny_run, name, [f"p {ask}", "c"])
     assert done.returncode == 0, done.stderr
-    file, line = where(name)
+    file, line = where(name)[0], line_after(name)
     assert f"{REPO / file}({line})" in done.stdout and f"-> {source_line(file, line)}" in done.stdout
+    assert source_line(file, where(name)[1]) not in done.stdout         # that line is done
     assert answer in done.stdout and done.stdout.count("(Pdb)") == 2
     assert done.stdout.endswith("the end\n")
 
 
-def test_the_debugger_shows_what_the_line_computes(tiny_run):
-    done = debug(tiny_run, "mixed", [
-        "p 'before', c.mixed[0, 0, 0, 0]", "n", "p 'sum', c.mixed[0, 0].sum().item()", "q",
-    ])
+def test_the_debugger_stops_when_the_quantity_is_complete(tiny_run):
+    done = debug(tiny_run, "mixed", ["p 'sum', c.mixed[0, 0].sum().item(), c.attn_out[0, 0, 0].item()", "q"])
     value = tiny_run.at(20).forward(tiny_ids(tiny_run)).mixed.sum()
-    assert "('before', nan)" in done.stdout or "np.float64(nan)" in done.stdout
-    assert float(re.search(r"'sum', ([-\d.e]+)", done.stdout)[1]) == pytest.approx(value, rel=1e-12)
+    assert float(re.search(r"'sum', ([-\d.e]+), nan", done.stdout)[1]) == pytest.approx(value, rel=1e-12)
+    assert "c.mixed is complete" in done.stdout and "p c.mixed" in done.stdout
+    assert done.returncode == 0 and done.stdout.endswith("the end\n")
+
+
+def test_the_debugger_reaches_the_backward_pass(tiny_run):
+    ask = "p 'sum', d.attention[0, 0].sum().item(), d.q[0, 0, 0, 0].item()"
+    done = debug(tiny_run, "scores", [ask, "c"], "8")
+    model = tiny_run.at(20)
+    _, dcache = backward(model.params, model.forward(tiny_ids(tiny_run), [[-1, -1, -1, 8]]))
+    value = dcache.attention.sum()
+    assert float(re.search(r"'sum', ([-\d.e]+), nan", done.stdout)[1]) == pytest.approx(value, rel=1e-9)
     assert done.returncode == 0 and done.stdout.endswith("the end\n")
 
 

@@ -173,7 +173,8 @@ def test_names_and_comments_are_kept():
     ("for i in y: pass", "a loop over something else than range()"), ("x = 0 < y < 2", "this comparison"),
     ("for i in range(0, 9, 2): pass", "a range with a step"), ("delete = 3", "the name delete"),
     ("x = 'text'", "the constant 'text'"), ("x = y if z else ~y", "this sign"), ("y *= 2", "this change"),
-    ("f(y, out=z)", "an argument by name"), ("x = y = 2", "this assignment"),
+    ("f(y, out=z)", "an argument by name"), ("x = y.strides[0]", "the attribute strides"),
+    ("x = w + 1", "w, which is not set"), ("x = tanh(y)", "tanh()"), ("x = y = 2", "this assignment"),
 ])
 def test_what_has_no_counterpart_is_told_with_file_and_line(line, what):
     with pytest.raises(Untranslatable) as caught:

@@ -105,7 +105,13 @@ def test_history_is_arrays_by_name_and_a_table_beside_the_run(run):
 
 def test_seeds(out):
     study = sf.sweep("plus_last_even", 2, SETTINGS, out=out)
-    assert [result.seed for result in study.results] == [0, 1]
+    assert [result.seed for result in study.results] == [0, 1] and "2 seeds" in repr(study)
+    alone = sf.train("plus_last_even", seed=1, settings=SETTINGS, out=out).last
+    for one, other in zip(study.model(1).params, alone.params, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert study.model(1)("5 8 3 +").logits.shape == (1, 4, 12)
+    with pytest.raises(RunError, match="no result of seed 7"):
+        study.model(7)
 
 
 def test_importing_changes_nothing_of_numba():

@@ -1,5 +1,7 @@
 """All figures together: nothing that the model computes stays unseen, and all are drawn by one command."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pytest
@@ -21,7 +23,8 @@ FILES = [
     "09_qk_space", "10_qk_space_focus", "11_probability_heatmap_with_values", "12_sequence_embeddings",
     "13_qk_attention", "14_value_output", "15_residuals", "16_value_demo0", "17_value_demo1",
     "18_value_demo2", "supplementary/07_qkv_overview", "supplementary/09_qk_full_heatmap",
-    "supplementary/14_attention_matrix", "supplementary/16_value_arrows",
+    "supplementary/11_decision_map", "supplementary/14_attention_matrix", "supplementary/15_feed_forward",
+    "supplementary/16_value_arrows",
     "extended/08_qkv_transforms_extended",
 ]
 
@@ -77,6 +80,7 @@ def test_one_command_draws_all_and_their_captions(tmp_path):
     done = run_cli("plus_last_even", "--visualize", "--out", tmp_path, "--dpi", 30, *own)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     plots = run.folder / "plots"
+    (plots,) = plots.glob("sequence_*")                         # a folder of their own
     assert sorted(str(path.relative_to(plots)) for path in plots.rglob("*") if path.is_file()) == sorted(
         [f"{name}.png" for name in FILES] + ["captions.md"]
     )
@@ -105,8 +109,13 @@ def test_what_a_user_types_finds_a_figure():
     for name in every_figure():
         assert pick_figures([name]) == [name]
         assert figure_module(name).SIZE and figure_module(name).draw and figure_module(name).caption
-    for word in ("0", "99", "", "causal", "patchin", "03_qk_embedding_space"):
-        said = f"--figure {word}: there are 1, 2, .*, 18, and by name .*causal/01"
+    first = figure_names()
+    assert pick_figures(["1-3,7", "qk_attention"]) == [*first[:3], first[6], "13_qk_attention"]
+    near = {"patchin": "; did you mean 'patching'?", "03_qk_embedding_space": "; did you mean"}
+    for word in ("0", "99", "", "3-1", "patchin", "03_qk_embedding_space"):
+        said = f"--figure {word}: no such figure" + re.escape(
+            near.get(word, f"; there are {', '.join(map(str, range(1, 19)))}, and by name")
+        )
         with pytest.raises(RunError, match=said):
             pick_figures(["5", word])
 
@@ -134,7 +143,7 @@ def test_figures_by_number_and_name(tmp_path):
         "03_training_data", "05_circuits", FILES[-1].split("/")[1],
     ]
     done = run_cli("plus_last_even", "--visualize", "--out", tmp_path, "--figure", "99")
-    assert done.returncode == 2 and "--figure 99: there are 1, 2, 3" in done.stderr
+    assert done.returncode == 2 and "--figure 99: no such figure; there are 1, 2, 3" in done.stderr
 
 
 def test_a_short_sequence_is_followed(tiny_run):

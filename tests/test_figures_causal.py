@@ -11,10 +11,11 @@ from test_interventions import COPIER, copier_params, plant
 
 from scratchformer.analysis.circuits import ov_circuit, qk_circuit
 from scratchformer.analysis.families import family
-from scratchformer.analysis.interventions import ablate, parse_intervention
+from scratchformer.analysis.interventions import ablate
 from scratchformer.analysis.knock_outs import COMPONENTS, ablated_error, knock_outs
 from scratchformer.analysis.logits import STAGES, attribute_logits, lens_errors
 from scratchformer.analysis.patching import PATCHED, find_pairs, patch_pairs
+from scratchformer.analysis.selectors import parse_intervention
 from scratchformer.figures.catalogue import figure_module, figure_names
 from scratchformer.figures.causal import f01_components as components
 from scratchformer.figures.causal import f02_patching as patching
@@ -57,14 +58,13 @@ def test_the_figures_are_drawn_on_request_only():
 @pytest.mark.parametrize("step", [0, 20])
 def test_components(tiny_run, step):
     fig = figure(tiny_run.at(step), 1)
-    windows = components.any_result(knock_outs(tiny_run.at(step))).windows
     left, right = titled(fig, "rule error"), titled(fig, "mean change")
     names = [label.get_text().split("\n")[0] for label in left.get_yticklabels()]
     assert names == list(COMPONENTS)
     for i, value in enumerate(("0", "mean")):
         for j, name in enumerate(names):
             one = parse_intervention(f"{name}={value}", tiny_run.at(step))
-            result = ablate(tiny_run.at(step), [one], windows)
+            result = ablate(tiny_run.at(step), [one])
             error = result.wrong_after / result.constrained
             assert left.containers[i][j].get_width() == error
             assert right.containers[i][j].get_width() == result.log_prob

@@ -6,19 +6,9 @@ from conftest import make_params, small_cases, train_run
 from hypothesis import given
 
 from scratchformer.analysis.interventions import (
-    NAMES,
-    ROUTES,
-    Intervention,
-    ablate,
-    ablation_report,
-    answer_log_probs,
-    forward_edited,
-    lens,
-    parse_intervention,
-    replacement,
-    selected,
-    touched,
+    ablate, ablation_report, answer_log_probs, forward_edited, lens, replacement, selected, touched,
 )
+from scratchformer.analysis.selectors import NAMES, ROUTES, Intervention, parse_intervention
 from scratchformer.engine.model import forward, parameter_shapes
 from scratchformer.engine.names import ACTIVATION_NAMES, Params
 from scratchformer.run.config import ModelConfig
@@ -106,23 +96,57 @@ def test_routes_are_cut_alone(tiny_run):
 def test_places(tiny_run):
     vocabulary = tiny_run.data.vocabulary
     tokens = tiny_run.held_out.tokens[:6].copy()
+    cache = tiny_run.at(20).forward(tokens)
     odd = np.array([token != "+" and token % 2 == 1 for token in vocabulary])[tokens]
     plus = np.array([token == "+" for token in vocabulary])[tokens]
     one = parse_intervention("attention[+ -> odd]", tiny_run)
-    mask = selected(one, tokens)
+    mask = selected(one, cache)
     np.testing.assert_array_equal(mask[:, 0], plus[:, :, None] & odd[:, None, :])
     past = np.array([[s <= t for s in range(8)] for t in range(8)])
-    assert touched(one, tokens) == (int((mask[:, 0] & past).sum()), 6 * 36)
+    assert touched(one, cache) == (int((mask[:, 0] & past).sum()), 6 * 36)
     for text, expected in (
         ("ffn_out[odd]", odd), ("q[+]", plus), ("v", np.ones_like(odd)), ("embed[*]", np.ones_like(odd)),
         ("embed[p3]", np.arange(8) == 3), ("k[7]", tokens == 7), ("skip_ffn[operator]", plus),
     ):
-        mask = selected(parse_intervention(text, tiny_run), tokens)
+        mask = selected(parse_intervention(text, tiny_run), cache)
         shape = (6, 1, 8, 1) if text[0] in "qkv" else (6, 8, 1)
         assert mask.shape == shape, text
         np.testing.assert_array_equal(mask.reshape(6, 8), np.broadcast_to(expected, (6, 8)), err_msg=text)
-    mask = selected(parse_intervention("pos_embed[p2]", tiny_run), tokens)
+    mask = selected(parse_intervention("pos_embed[p2]", tiny_run), cache)
     np.testing.assert_array_equal(mask, (np.arange(8) == 2)[:, None])
+
+
+def test_units_dims_and_heads(tiny_run, tmp_path):
+    cache = tiny_run.at(20).forward(tiny_run.held_out.tokens[:6].copy())
+    mask = selected(parse_intervention("ffn_hidden[unit 3]", tiny_run), cache)
+    assert mask.shape == (6, 8, 32) and mask[..., 3].all() and mask.sum() == 48
+    one = parse_intervention("embed[token 3, dim 1, p2]", tiny_run)
+    expected = (cache.tokens == 3) & (np.arange(8) == 2)
+    np.testing.assert_array_equal(selected(one, cache)[..., 1], expected)
+    assert not selected(one, cache)[..., 0].any()
+    run = train_run(tmp_path / "heads", "model.num_heads=3", "training.steps=5")
+    cache = run.last.forward(run.held_out.tokens[:2].copy())
+    mask = selected(parse_intervention("attention[+ -> *, head 2]", run), cache)
+    assert mask.shape == (2, 3, 8, 8) and not mask[:, [0, 2]].any()
+    assert touched(parse_intervention("v[head 3, dim 0]", run), cache) == (16, 2 * 3 * 8 * 2)
+
+
+def test_no_score_is_a_share_of_none(tiny_run):
+    model = tiny_run.at(20)
+    tokens = np.array([[4, 1, 11, 4, 7, 7, 3, 9]])
+    one = parse_intervention("scores[* -> 4]=-inf", tiny_run)
+    before = model.forward(tokens)
+    edited = forward_edited(model.params, tokens, [(one.name, selected(one, before), one.value)])
+    assert not edited.attention[0, 0, 1:, [0, 3]].any()
+    np.testing.assert_allclose(edited.attention[0, 0, 1:].sum(axis=-1), 1)
+
+
+def test_each_hidden_unit_knocked_out(tiny_run):
+    model = tiny_run.at(20)
+    units = [parse_intervention(f"ffn_hidden[unit {f}]", model) for f in range(32)]
+    changes = [ablate(model, [unit]).log_prob for unit in units]
+    whole = ablate(model, [parse_intervention("ffn_hidden", model)])
+    assert len(set(changes)) > 20 and whole.log_prob not in changes
 
 
 def test_values(tiny_run):
@@ -144,14 +168,21 @@ def test_values(tiny_run):
     ("atention", "unknown name 'atention'; did you mean 'attention'?"),
     ("probs", "unknown name 'probs'; there are token_embed, pos_embed"),
     ("[a", "must be NAME[WHERE]=VALUE"),
-    ("ffn_out[evn]", "unknown place 'evn'; a place is a token, even, odd, operator, p0 to p7 or *; did you"),
+    ("ffn_out[evn]", "unknown place 'evn'; a place is a token, even, odd, operator, p0 to p7, dim N, *; "),
     ("ffn_out[p8]", "unknown place 'p8'"),
     ("ffn_out[+ -> odd]", "ffn_out has places like [even]"),
     ("attention[+]", "attention has places like [even -> odd], query -> key"),
     ("attention[+ -> odd -> even]", "attention has places like [even -> odd], query -> key"),
     ("pos_embed[+]", "pos_embed knows positions, not tokens: p0 to p7, or *"),
-    ("v=zero", "the value must be 0, mean or a sequence of 8 tokens: 'zero' is not a token"),
-    ("v=4 4", "the value must be 0, mean or a sequence of 8 tokens; '4 4' has 2"),
+    ("v=zero", "the value must be a number, mean or a sequence of 8 tokens: 'zero' is not a token"),
+    ("ffn_hidden[3]", "3 may be a token or an index: write `token 3` or `unit 3`"),
+    ("v[1]", "1 may be a token or an index: write `token 1` or `dim 1`"),
+    ("ffn_hidden[unit 32]", "unit 32: ffn_hidden has units 0 to 31"),
+    ("v[head 2]", "head 2: v has one head, 1"), ("v[head 0]", "head 0: v has one head, 1"),
+    ("v[dim 0, dim 1]", "dim 0 and dim 1: one at a time"), ("embed[unit 1]", "unknown place 'unit 1'"),
+    ("v=-inf", "-inf may stand for scores alone"), ("scores=inf", "not inf"),
+    ("v=nan", "not nan"),
+    ("v=4 4", "the value must be a number, mean or a sequence of 8 tokens; '4 4' has 2"),
 ])
 def test_wrong_texts_are_explained_in_one_line(tiny_run, text, said):
     with pytest.raises(RunError) as caught:
@@ -252,20 +283,26 @@ def test_routes_act_before_edits_of_their_ends(tiny_run, route, end):
     np.testing.assert_array_equal(caches[0].logits, caches[1].logits)
 
 
-def test_ablation_of_some_windows(tiny_run):
+def test_an_ablation_by_hand(tiny_run):
     one = parse_intervention("ffn_out=mean", tiny_run)
-    result = ablate(tiny_run.at(20), [one], windows=10)
-    tokens, allowed = tiny_run.judge.held_out_windows[:10, :-1].copy(), tiny_run.judge.allowed[:10]
+    result = ablate(tiny_run.at(20), [one])
+    tokens, allowed = tiny_run.judge.held_out_windows[:, :-1].copy(), tiny_run.judge.allowed
     cache = tiny_run.at(20).forward(tokens)
     post = cache.resid_mid + cache.ffn_out.mean(axis=0)
     logits, probs = lens(tiny_run.at(20).params, post)
     chosen = allowed.any(axis=-1)
     best = logits.argmax(axis=-1)
     wrong = sum(not allowed[n, t, best[n, t]] for n, t in np.argwhere(chosen))
-    assert (result.windows, result.constrained, result.wrong_after) == (10, chosen.sum(), wrong)
+    assert (result.windows, result.constrained, result.wrong_after) == (len(tokens), chosen.sum(), wrong)
     assert result.changed == (best != cache.logits.argmax(axis=-1))[chosen].sum()
     gain = np.log((probs * allowed).sum(-1)[chosen]) - np.log((cache.probs * allowed).sum(-1)[chosen])
     assert result.log_prob == pytest.approx(gain.mean())
+
+
+def test_a_token_like_an_arrow(tmp_path):
+    run = train_run(tmp_path / "arrow", 'data.operators=["+","->"]', "training.steps=5")
+    one = parse_intervention("attention[-> -> ->]", run)
+    assert one.where[:, 0].nonzero()[0].tolist() == one.key[:, 0].nonzero()[0].tolist() == [12]
 
 
 def test_the_lens_on_the_last_stage_is_the_model(tiny_run):

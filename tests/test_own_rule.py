@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from conftest import REPO, SHORT, train_run
 
+from scratchformer.run import foreign
 from scratchformer.run.config import ConfigError, load_config, to_toml
 from scratchformer.run.data import judge_sequence
 from scratchformer.run.own_rule import find_rule
 from scratchformer.run.run import Run
+from scratchformer.system.errors import Untrusted
 
 GOOD = '''"""A rule."""
 
@@ -60,6 +62,10 @@ def test_in_a_config_file_the_path_is_relative_to_that_file(write, monkeypatch, 
     path = write(GOOD, "sub/my_rule.py")
     write('extends = "plus_last_even"\n[data]\nrule = "my_rule.py"', "sub/a.toml")
     write(f'extends = "{tmp_path}/sub/a.toml"\n[training]\nseed = 3', "b.toml")
+    assert load_config("sub/a.toml").data.rule == str(path)             # as it stands there: it is not run
+    with pytest.raises(Untrusted, match="is code, and is run only if you name it"):
+        find_rule(load_config("sub/a.toml").data)
+    foreign.trust(path)
     assert load_config("sub/a.toml").data.rule == f"{path}:after_three"
     assert load_config("b.toml").data.rule == f"{path}:after_three"
     assert load_config("sub/a.toml", ["data.rule=lucky7"]).data.rule_digest == ""
@@ -114,8 +120,8 @@ def test_it_trains_and_the_run_reads_back(write, tmp_path):
         ("return {t for t in history if t == 5}",
          "returns an empty set; return None where any token may come"),
         ("return {history.pop()}", "changes the history it is given, after the history ["),
-        ("return {1} if len(history) % 3 == 0 else None", "alone, but None, after the history ["),
-        ("return {1} if len(history) == 30 else None", "alone, but None, after the history ["),
+        ("return {1} if len(history) % 3 == 0 else None", "alone, but None: a rule must not use the length"),
+        ("return {1} if len(history) == 30 else None", "alone, but None: a rule must not use the length"),
         ("return {len(history) % 2}", "alone, but {"),
         ("return {history[0]}", "alone, but {"),
         ("import random; return {random.randrange(11)}", ": answers {"),

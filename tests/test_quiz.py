@@ -1,4 +1,5 @@
 import ast
+import re
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from conftest import run_cli
 from scratchformer.engine.plain import plain_functions
 from scratchformer.engine.steps import backward_steps, forward_steps
 from scratchformer.system.errors import RunError
+from scratchformer.system.program import command_line
 from scratchformer.tools.quiz import errors as quiz_errors
 from scratchformer.tools.quiz.errors import QUIZZES, Quiz
 from scratchformer.tools.quiz.quiz import bare_source, handed_out, plant, quiz
@@ -35,27 +37,34 @@ def engine_source(name):
 def test_handed_out_then_wrong_then_repaired(name, tmp_path):
     path = tmp_path / "quiz" / f"{name}.py"
     text, code = quiz(name, path.parent)
-    assert code == 0 and str(path) in text and f"python run.py --quiz {name}" in text
+    assert code == 0 and str(path) in text and command_line(f"--quiz {name}") in text
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     given = path.read_text("utf-8")
 
     text, code = quiz(name, path.parent)
     assert code == 1
-    first, second, third, last = text.splitlines()
+    first, second, third, unchanged, last = text.splitlines()
+    assert unchanged == "the file is unchanged so far"
     label = first.split()[1].removesuffix(",")
     assert first.startswith(f"wrong: {label}, the gradient of {FIRST_WRONG[name]} (")
     assert label in ast.unparse(ast.parse(given).body[-1].args).split(", ")
     assert second.startswith(f"worst: {label}[") and "the measured slope" in second
     assert third.startswith("right so far: ") and f"{label}," not in third
-    assert last == f"a hint: python run.py --quiz {name} --hint"
+    assert last == f"a hint: {command_line(f'--quiz {name}')} --hint"
     assert path.read_text("utf-8") == given                     # never overwritten
 
     repaired = given.replace(plant(name), engine_source(name))
     assert repaired != given
     path.write_text(repaired, "utf-8")
     text, code = quiz(name, path.parent)
-    assert (text[:49], code) == ("right: all gradients agree (worst relative error ", 0)
-    assert float(text[49:-1]) < 1e-8
+    right, *following = text.splitlines()
+    assert (right[:49], code) == ("right: all gradients agree (worst relative error ", 0)
+    assert float(right[49:-1]) < 1e-8
+    names = list(QUIZZES)
+    after = names[names.index(name) + 1 :][:1]
+    assert following == [f"next: {command_line(f'--quiz {each}')}" for each in after]
+    quiz(name, path.parent, fresh=True)
+    assert path.read_text("utf-8") == given
 
 
 @pytest.mark.parametrize("name", QUIZZES)
@@ -70,6 +79,7 @@ def test_the_file_says_what_to_do_and_not_the_solution(name):
     assert function.name == backward_of(name) and ast.get_docstring(function) is None
     backward = step_of(QUIZZES[name].step).function
     solution = getattr(backward, "py_func", backward).__doc__
+    assert not re.search(r"\S {3,}#", text.split("\n\n\n")[1])       # no comment tells by its place
     assert solution.splitlines()[0] not in text and QUIZZES[name].hint not in text
     assert all(len(line) <= 110 for line in text.splitlines())
 
@@ -86,11 +96,10 @@ def test_hint_only_when_asked(tmp_path):
 def test_no_hint_for_what_is_right(tmp_path):
     (tmp_path / "ffn_hidden.py").write_text(engine_source("ffn_hidden"), "utf-8")
     text, code = quiz("ffn_hidden", tmp_path, hint=True)
-    assert code == 0 and text.startswith("right: ") and len(text.splitlines()) == 1
+    assert code == 0 and text.startswith("right: ") and "hint" not in text
 
 
 @pytest.mark.parametrize(("text", "complaint"), [
-    (DEF + "    dffn_pre[:] = = p\n", ":2: SyntaxError: invalid syntax"),
     ("\n\n" + DEF + "    dffn_pre[:] = q\n", ":4: NameError: name 'q' is not defined"),
     (DEF + "\n    np.dot(dffn_hidden, ffn_pre, out=dffn_pre)\n", ":3: ValueError: "),
     ("dx = ffn_hidden_backward\n", ":1: NameError: name 'ffn_hidden_backward' is not defined"),
@@ -109,7 +118,29 @@ def test_mistakes_are_told_in_one_line(text, complaint, tmp_path):
     assert hint.startswith("a hint: ")
 
 
-@pytest.mark.parametrize("body", ["pass", "dffn_pre[:] = ffn_pre / np.zeros(1)", "dffn_pre[:] = np.nan"])
+def test_a_syntax_error_shows_the_line_and_the_place(tmp_path):
+    (tmp_path / "ffn_hidden.py").write_text(DEF + "    dffn_pre[:] = = p\n")
+    said, code = quiz("ffn_hidden", tmp_path)
+    where, line, caret, _ = said.splitlines()
+    assert code == 1 and where.endswith(":2: SyntaxError: invalid syntax")
+    assert line.strip() == "dffn_pre[:] = = p"
+    assert line[caret.index("^")] == "=" and line.count("=", 0, caret.index("^")) == 1
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ("pass", "nothing is written into dffn_pre, which comes filled with nan: write dffn_pre[...] = ..."),
+    ("dffn_pre[:] = np.nan", "nothing is written into dffn_pre"),
+    ("dffn_pre = dffn_hidden * (ffn_pre > 0)", "line 2 gives the name dffn_pre to another array; write into"),
+])
+def test_an_answer_that_is_not_written_into_the_array(body, said, tmp_path):
+    (tmp_path / "ffn_hidden.py").write_text(DEF + f"    {body}\n")
+    text, code = quiz("ffn_hidden", tmp_path)
+    assert code == 1 and text.startswith(f"wrong: {said}")
+
+
+@pytest.mark.parametrize("body", [
+    "dffn_pre[:] = ffn_pre / np.zeros(1)", "dffn_pre[0] = np.nan; dffn_pre[1:] = 0",
+])
 def test_what_is_not_a_number_is_wrong(body, tmp_path):
     (tmp_path / "ffn_hidden.py").write_text(DEF + f"    {body}\n")
     text, code = quiz("ffn_hidden", tmp_path)
@@ -141,6 +172,7 @@ def test_unknown_name(tmp_path):
 
 def test_list():
     text, code = quiz("list")
+    assert quiz() == (text, code)
     lines = text.splitlines()
     assert code == 0 and len(lines) == len(QUIZZES) + 1
     for line, (name, entry) in zip(lines, QUIZZES.items(), strict=False):

@@ -15,16 +15,11 @@ from conftest import ODD, REPO, SHORT, TINY, check_texts, make_params, run_cli, 
 from matplotlib.figure import Figure
 
 from scratchformer.analysis.clusters import (
-    Solutions,
-    align_planes,
-    find_groups,
-    interchangeable,
-    plane_distance,
-    whiten,
+    Solutions, align_planes, find_groups, interchangeable, plane_distance, whiten,
 )
 from scratchformer.engine.model import forward
 from scratchformer.engine.warm import compile_engine
-from scratchformer.figures.seeds import atlas, curves
+from scratchformer.figures.seeds import atlas, curves, grid
 from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
 from scratchformer.figures.style import RC
 from scratchformer.run.config import ModelConfig, load_config
@@ -33,6 +28,7 @@ from scratchformer.run.run import Run
 from scratchformer.run.train import HISTORY_COLUMNS, prepare
 from scratchformer.system.errors import RunError
 from scratchformer.tools.seeds import sweep as sweep_module
+from scratchformer.tools.seeds.grid import Cell
 from scratchformer.tools.seeds.report import COLUMNS, comparison, sweep_report
 from scratchformer.tools.seeds.sweep import Result, Sweep, load_result, sweep, train_seed
 
@@ -136,7 +132,8 @@ def test_a_seed_that_fails_does_not_end_the_others(config, tmp_path, monkeypatch
 def test_a_worker_that_dies_leaves_rows_not_a_traceback(config, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_module, "train_seed", dies_on_two)
     done = sweep(config, [2, 3, 4], tmp_path)
-    assert len(done.results) == 3 and "BrokenProcessPool" in table(tmp_path)[2]["note"]
+    assert [bool(result.note) for result in done.results] == [True, False, False]
+    assert "WorkerLost: a process was killed" in table(tmp_path)[2]["note"]
 
 
 def test_divergence_is_a_result(tmp_path, monkeypatch):
@@ -394,3 +391,37 @@ def test_the_study_through_the_command_line(tmp_path):
     assert {"seeds.csv", "seeds_atlas.png", "seeds_learning_curves.png", "seeds_compare.png"} <= {
         path.name for path in folder.iterdir()
     }
+
+
+def test_a_grid_of_settings(tmp_path):
+    short = [f"--set={entry}" for entry in (*SHORT, "training.warmup_steps=0")]
+    grid = ["--grid", "model.n_embd=2,3", "training.learning_rate=1e-3,3e-3"]
+    command = ["plus_last_even", *short, "--out", tmp_path, "--dpi", "40"]
+    done = run_cli(*command, "--seeds", "5-6", *grid)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "plus_last_even.grid-n_embd-learning_rate.csv"
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    cells = [(row["model.n_embd"], row["training.learning_rate"], row["seed"]) for row in rows]
+    assert cells == [(n, rate, seed) for n in "23" for rate in ("1e-3", "3e-3") for seed in "56"]
+    assert path.with_suffix(".png").is_file() and "n_embd=3 learning_rate=3e-3" in done.stdout
+    name = run_name(*SHORT, "training.warmup_steps=0", "model.n_embd=3", "training.learning_rate=3e-3")
+    config = load_config("plus_last_even", [*SHORT, "training.warmup_steps=0", "model.n_embd=3",
+                                            "training.learning_rate=3e-3"])
+    result = load_result(tmp_path / name / "seeds", config, 6)
+    assert f"{result.rule_error:.6f}" == rows[-1]["rule_error"]
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("seed_*.npz")}
+    assert run_cli(*command, "--seeds", "5-6", *grid).returncode == 0
+    now = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("seed_*.npz")}
+    assert before == now                                        # nothing was trained again
+
+
+def test_the_figure_of_a_grid(config, tmp_path, monkeypatch):
+    study = sweep(config, [0, 1], tmp_path)
+    cells = [Cell((("model.n_embd", str(n)), ("training.steps", "20")), study) for n in range(12)]
+    with matplotlib.rc_context(RC):
+        fig = Figure(figsize=grid.size(12), dpi=100)
+        grid.draw(fig, "plus_last_even", cells)
+        check_texts(fig, monkeypatch, 12)
+    dots = [tuple(point) for drawn in fig.axes[0].collections for point in drawn.get_offsets()]
+    assert sorted(x for x, _ in dots) == sorted(12 * [max(e, grid.FLOOR) for e in cells[0].errors])

@@ -89,17 +89,18 @@ def test_an_output_folder_that_cannot_be_written(place, tmp_path):
 
 
 FULL_DISK = """
-    import errno, pathlib
+    import errno
+    from scratchformer.system import files
     left = {}
-    write = pathlib.Path.write_bytes
-    def write_bytes(path, content):
+    write = files.put
+    def put(file, content, durable):
         global left
         left -= len(content)
         if left < 0:
-            write(path, content[: len(content) // 2])
+            write(file, content[: len(content) // 2], durable)
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, content)
-    pathlib.Path.write_bytes = write_bytes
+        return write(file, content, durable)
+    files.put = put
 """
 
 
@@ -417,7 +418,7 @@ def test_a_worker_that_is_killed_and_memory_that_is_too_small(copy, tmp_path):
     args = [CONFIG, *SETTINGS, "--visualize", "--out", copy, "--figure"]
     refused(drive(tmp_path, before, *args, "5"), "not enough memory: Unable to allocate", 1)
     if len(os.sched_getaffinity(0)) > 1:
-        refused(drive(tmp_path, before, *args, "5", "6"), "a drawing process was killed (out of memory?)", 1)
+        refused(drive(tmp_path, before, *args, "5", "6"), "a process was killed (out of memory?)", 1)
 
 
 def test_kill_9(tmp_path):

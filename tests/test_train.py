@@ -36,6 +36,19 @@ def test_plain_python_trains_to_the_same_bits(tiny_run, tmp_path):
     assert plain == snapshots(tiny_run)
 
 
+def test_plain_python_in_float32_agrees_to_rounding(tmp_path):
+    """Not to the bit: see jit.py. Each parameter, after 20 steps, to some units in the last place of 1."""
+    settings = (*TINY, "training.dtype=float32")
+    compiled = train_run(tmp_path / "compiled", "training.dtype=float32")
+    words = [part for override in settings for part in ("--set", override)]
+    done = run_cli("plus_last_even", *words, "--figure", "2", "--debug", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    plain = np.load(tmp_path / run_name(*settings) / "checkpoints" / "step_000020.npy")
+    theta = np.load(compiled.files.snapshot_path(20))
+    assert plain.dtype == theta.dtype == np.float32
+    assert np.abs(plain - theta).max() < 50 * np.finfo(np.float32).eps
+
+
 @pytest.mark.parametrize("stop_at", [5, 10, 15])
 def test_resume_ends_with_the_same_bits(tiny_run, tmp_path, stop_at):
     run = train_run(tmp_path / "run", stop_at=stop_at)

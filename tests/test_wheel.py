@@ -90,7 +90,7 @@ def test_an_installed_wheel_in_an_empty_folder(source, tmp_path):
     assert "a recipe that learns it: scratchformer plus_last_even_robust" in done.stdout
     assert [path.name for path in empty.iterdir()] == ["runs"]
     plots = empty / "runs" / "plus_last_even.steps-200" / "plots"
-    assert len(list(plots.rglob("*.png"))) == 23 and (plots / "captions.md").is_file()
+    assert len(list(plots.rglob("*.png"))) == 25 and (plots / "captions.md").is_file()
     done = call("explain", "plus_last_even", "5 8 3 +", "--set", "training.steps=200", "--name", "scores")
     assert done.returncode == 0 and "scores" in done.stdout, done.stderr
     done = call("plus_last_evn")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from scratchformer.analysis.clusters import THRESHOLD, study_solutions
 from scratchformer.figures.draw import drawn, write_figure
-from scratchformer.figures.seeds import atlas, curves
+from scratchformer.figures.seeds import atlas, curves, grid
 from scratchformer.figures.words import counted
 
 MOST = 128                      # seeds that are sorted into groups: the work grows with their square
@@ -32,3 +32,11 @@ def draw_compare(one, other, folder, format="png", dpi=150):
     """Write seeds_compare into a folder: the learning curves of two sweeps on the same axes."""
     path = Path(folder) / f"seeds_compare.{format}"
     write_figure(path, dpi, drawn, curves.SIZE, curves.draw, [one, other])
+
+
+def draw_grid(name, cells, out, format="png", dpi=150):
+    """Write the picture of a grid's Cells beside the runs: its path. The keys of the grid are in its name."""
+    keys = "-".join(key.rpartition(".")[2] for key, _ in cells[0].values)
+    path = Path(out) / f"{name}.grid-{keys}.{format}"
+    write_figure(path, dpi, drawn, grid.size(len(cells)), grid.draw, name, cells)
+    return path

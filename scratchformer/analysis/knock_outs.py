@@ -2,19 +2,18 @@
 
 from functools import lru_cache
 
-from scratchformer.analysis.interventions import ROUTES, ablate, numbers_a_window, parse_intervention
+from scratchformer.analysis.interventions import ablate
+from scratchformer.analysis.selectors import ROUTES, parse_intervention
 
 COMPONENTS = ("token_embed", "pos_embed", "attention", "attn_out", "ffn_out", *ROUTES)
 VALUES = ("0", "mean")                  # what is put in their place
-COST = 200_000                          # numbers to compute for one knock-out
 
 
 @lru_cache(maxsize=4)
 def knock_outs(model):
     """{(component, value): Ablation} of every component, in order, that the model has."""
-    windows = max(1, COST // numbers_a_window(model))
     return {
-        (name, value): ablate(model, [parse_intervention(f"{name}={value}", model)], windows)
+        (name, value): ablate(model, [parse_intervention(f"{name}={value}", model)])
         for name in COMPONENTS if name not in ROUTES or model.use_residual for value in VALUES
     }
 

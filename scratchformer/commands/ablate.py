@@ -12,9 +12,10 @@ ARGUMENTS = (*TRAINED, STEP)
 def run(args):
     """Print what all the interventions at once do to the answers."""
     run = requested_run(args)
-    from scratchformer.analysis import interventions
+    from scratchformer.analysis.interventions import ablate, ablation_report
+    from scratchformer.analysis.selectors import parse_intervention
 
-    edits = [interventions.parse_intervention(text, run.untrained) for text in args.ablate]
+    edits = [parse_intervention(text, run.untrained) for text in args.ablate]
     model, _ = train_model(args, run)
-    print(interventions.ablation_report(interventions.ablate(model, edits)))
+    print(ablation_report(ablate(model, edits)))
     return 0

@@ -1,5 +1,7 @@
 """The arguments that several commands share. What one command alone uses is declared in its own file."""
 
+import argparse
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +26,7 @@ class Argument:
     metavar: str = ""                   # what its value is called
     type: Callable = str
     default: object = None
-    many: str = ""                      # "+": several values; "append": may be repeated
+    many: str = ""                      # "+": several values; "append": may be repeated; "?": may be left out
     must: str = ""                      # what the value must be, in words
     test: Callable = lambda value: True     # and whether it is
 
@@ -34,13 +36,24 @@ class Argument:
         return self.flag.strip("-").replace("-", "_").lower()
 
 
+def whole_folder(text):
+    """A folder's path as a shell would have it: ~ is the home, here in --out=~/runs as well."""
+    path = os.path.expanduser(text)
+    if "\0" in path:
+        raise argparse.ArgumentTypeError("there is no path with a null byte")
+    if path.startswith("~"):
+        raise argparse.ArgumentTypeError(f"{text}: there is no such home")
+    return path
+
+
 CONFIG = Argument("CONFIG", "a config's name, a .toml file or a .py file with a rule", "CONFIG")
 RULE = Argument("--rule", "your own rule, as in my_rule.py or my_rule.py:name", "FILE")
 SEED = Argument("--seed", "same as --set training.seed=N", "N", int)
 SET = Argument(
     "--set", "change a value, as in training.learning_rate=0.01", "KEY=VALUE", default=(), many="append"
 )
-OUT = Argument("--out", "where runs are kept (default: runs)", "DIR", default="runs")
+TRUST = Argument("--trust", "run the rule file that a config names: it is code")
+OUT = Argument("--out", "where runs are kept (default: runs)", "DIR", whole_folder, "runs")
 DEBUG = Argument("--debug", "run the maths as plain Python, for a debugger")
 
 VISUALIZE = Argument("--visualize", "use the saved run, do not train")
@@ -49,6 +62,7 @@ RETRAIN = Argument("--retrain", "start over, replacing the run that is there")
 
 STEP = Argument("--step", "use the snapshot of step N (default: the last)", "N", int)
 SEQUENCE = Argument("--sequence", 'tokens to follow, as in "4 9 + 4 10 7 + 10"', "TOKENS")
+HEAD = Argument("--head", "the head that figures show, from 1 on (default: 1)", "N", int, 1)
 FIGURE = Argument("--figure", "only these, by number or name", "K", many="+")
 FORMAT = Argument(
     "--format", "png (the default), svg or pdf", "F", default="png",
@@ -59,5 +73,5 @@ DPI = Argument(
     must="be from 10 to 1000", test=lambda value: 10 <= value <= 1000,
 )
 
-SETTINGS = (CONFIG, RULE, SEED, SET, DEBUG)                 # of a config
+SETTINGS = (CONFIG, RULE, SEED, SET, TRUST, DEBUG)                 # of a config
 TRAINED = (*SETTINGS, OUT, VISUALIZE, RESUME, RETRAIN)      # of a run that is found or trained

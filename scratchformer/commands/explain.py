@@ -15,7 +15,9 @@ ARGUMENTS = (
     Argument("--name", "only this quantity, as in scores", "NAME"),
     Argument("--at", "with --name: only this entry, as in 3,1", "INDEX"),
     Argument("--target", "the next token, for the loss and gradients", "TOKEN"),
-    Argument("--pdb", "with --name: stop there in the debugger"),
+    Argument("--brief", "only what the rule asks, what is read and predicted"),
+    Argument("--why", "what the logit of this token is made of", "TOKEN"),
+    Argument("--pdb", "with --name: stop in the debugger when it is complete"),
 )
 
 
@@ -25,17 +27,22 @@ def run(args):
         raise UsageError("--pdb stops at a quantity: give its --name")
     run = requested_run(args)
     from scratchformer.engine.names import ACTIVATION_NAMES
-    from scratchformer.tools.explain.explain import check_name, explain, stop_in_debugger
+    from scratchformer.tools.explain.debugger import stop_in_debugger
+    from scratchformer.tools.explain.explain import check_name, explain
 
     if args.pdb:
         check_name(args.name, ACTIVATION_NAMES)
-    question = args.explain, args.name, args.at, args.target
+    if args.brief and (args.name or args.why):
+        raise UsageError("--brief shows neither a --name nor a --why")
+    if args.why and (args.name or args.pdb):
+        raise UsageError("--why follows a logit: leave out --name and --pdb")
+    question, more = (args.explain, args.name, args.at, args.target), {"brief": args.brief, "why": args.why}
     if not args.visualize:
-        explain(run.untrained, *question)           # mistakes are told before training
+        explain(run.untrained, *question, **more)           # mistakes are told before training
     model, _ = train_model(args, run)
     if args.pdb:
-        stop_in_debugger(model, args.explain, args.name)
+        stop_in_debugger(model, args.explain, args.name, args.target)
     else:
         color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print(explain(model, *question, get_terminal_size().columns, color))
+        print(explain(model, *question, get_terminal_size().columns, color, **more))
     return 0

@@ -1,10 +1,10 @@
 """The texts of --help: of a command, and of the program."""
 
-from scratchformer.commands.arguments import CONFIG, FIGURE, OUT, SEED, SET, STEP, VISUALIZE
+from scratchformer.commands.arguments import CONFIG, FIGURE, OUT, SEED, SET, VISUALIZE
 from scratchformer.commands.parsing import arguments_of, asked_by_flag, find_commands, given_flags
 from scratchformer.system.program import command_line
 
-MAIN = (SEED, SET, OUT, VISUALIZE, STEP, FIGURE)            # what the program's help shows of the arguments
+MAIN = (SEED, SET, OUT, VISUALIZE, FIGURE)            # what the program's help shows of the arguments
 LEFT = 23                                                   # columns of the left side
 
 
@@ -35,7 +35,7 @@ def command_help(name, command):
     return "\n".join([
         f"usage: {command_line(calls[0])}{' [options]' * bool(options)}",
         f"   or: {command_line(calls[1])}{' [options]' * bool(options)}",
-        "", f"{command.HELP[0].upper()}{command.HELP[1:]}.", "", *words, *options, "",
+        "", f"{command.HELP[0].upper()}{command.HELP[1:]}.", *words, *options, "",
         f"example: {command_line(command.EXAMPLE)}",
     ])
 
@@ -44,7 +44,8 @@ def program_help(commands):
     """How the program is called, its verbs and its main flags."""
     verbs = [line(verb_form(name, command), command.HELP) for name, command in commands.items()]
     return "\n".join([
-        f"usage: {command_line('CONFIG [options]')}", f"   or: {command_line('VERB ... [options]')}", "",
+        f"usage: {command_line('CONFIG [options]')}",
+        f"   or: {command_line('VERB ... [options]')}", "",
         *verbs, "", *(line(flag_form(entry), entry.help) for entry in MAIN), "",
         f"example: {command_line('plus_last_even')}",
         f"{command_line('VERB --help')} shows all that a verb takes",

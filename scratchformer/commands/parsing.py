@@ -66,6 +66,11 @@ def choose_command(words):
     asked = {words[0]: words[0]} if by_verb else {}
     for name, flag in asked_by_flag(given):
         asked.setdefault(name, flag)
+    users = [commands[name] for name in asked]
+    asked = {
+        name: word for name, word in asked.items()
+        if not any(takes_over(user, commands[name], given) for user in users)
+    }
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked.values())}: one at a time")
     name = next(iter(asked), DEFAULT)
@@ -75,6 +80,13 @@ def choose_command(words):
             only = f", only with {', '.join(users)}" if len(users) <= 3 else ""
             raise UsageError(f"{flag} does not go with {name}{only}", name)
     return commands[name], words[by_verb:], by_verb
+
+
+def takes_over(command, other, given):
+    """Whether the flags given that ask for another command are arguments of this one: `--seeds 9 --prove`."""
+    own = {entry.flag for entry in command.ARGUMENTS}
+    flags = {entry.flag for entry in other.FLAGS} & set(given)
+    return bool(flags) and flags <= own
 
 
 def asked_by_flag(given):
@@ -108,7 +120,7 @@ def parse_arguments(command, words, by_verb):
     if CONFIG in command.ARGUMENTS and not args.config:
         raise UsageError(f"{NO_CONFIG}; {command_line('--list')} shows all")
     for entry in command.FLAGS[:1]:
-        if entry.metavar and getattr(args, entry.dest) in (None, []):
+        if entry.metavar and entry.many != "?" and getattr(args, entry.dest) in (None, []):
             raise UsageError(f"{entry.metavar} is missing: {entry.help}")
     for entry in arguments_of(command):
         value = getattr(args, entry.dest)
@@ -125,10 +137,12 @@ def add_argument(parser, entry, as_word):
     if not entry.metavar:
         parser.add_argument(entry.flag, action="store_true")
     elif as_word:
-        nargs = "*" if entry.many else "?"
+        nargs = "*" if entry.many in ("+", "append") else "?"
         parser.add_argument(entry.dest, type=entry.type, metavar=entry.metavar, nargs=nargs)
     else:
-        how = {"append": {"action": "append"}, "+": {"nargs": "+"}}.get(entry.many, {})
+        how = {"append": {"action": "append"}, "+": {"nargs": "+"}, "?": {"nargs": "?", "const": ""}}.get(
+            entry.many, {}
+        )
         parser.add_argument(entry.flag, type=entry.type, metavar=entry.metavar, **how)
 
 

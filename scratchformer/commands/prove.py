@@ -9,17 +9,18 @@ FLAGS = (Argument("--prove", HELP),)
 ARGUMENTS = (
     *TRAINED, STEP,
     Argument(
-        "--prove-limit", "longest proof (default: 600)", "SECONDS", float, 600.0,
+        "--prove-limit", "then stop, with the bounds so far (default: 600)", "SECONDS", float, 600.0,
         must="be above 0", test=lambda value: value > 0,
     ),
 )
 
 
 def run(args):
-    """Print the report, write the failures: 0 if the model is right after all producible contexts, else 1."""
+    """Print the report, write failures and certificate: 0 if what is producible is proved right, else 1."""
     model, _ = train_model(args, requested_run(args))
     from scratchformer.system.files import write_atomically
     from scratchformer.system.progress import Progress
+    from scratchformer.tools.prove.certificate import write_certificate
     from scratchformer.tools.prove.prove import prove
     from scratchformer.tools.prove.verdict import failures_text, prove_report
 
@@ -30,4 +31,6 @@ def run(args):
     write_atomically(path, failures_text(proof).encode())
     print(prove_report(proof))
     print(f"failures: {path}")
+    certificate = write_certificate(model, proof)
+    print(f"certificate: {certificate or 'none: too many cases'}")
     return proof.exit_code

@@ -4,14 +4,17 @@ from scratchformer.commands.arguments import Argument
 
 HELP = "hand out a function with an error, or judge your fix"
 EXAMPLE = "quiz attention --hint"
-FLAGS = (Argument("--quiz", "which one; list shows all", "NAME"),)
-ARGUMENTS = (Argument("--hint", "say what kind of error it is"),)
+FLAGS = (Argument("--quiz", "which one; without a name all are listed", "NAME", many="?"),)
+ARGUMENTS = (
+    Argument("--hint", "say what kind of error it is"),
+    Argument("--fresh", "hand it out again, as it was"),
+)
 
 
 def run(args):
     """Print what the quiz says: 0 if it was handed out or is right, else 1."""
     from scratchformer.tools.quiz.quiz import quiz
 
-    text, code = quiz(args.quiz, hint=args.hint)
+    text, code = quiz(args.quiz or None, hint=args.hint, fresh=args.fresh)
     print(text)
     return code

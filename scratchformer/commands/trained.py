@@ -1,5 +1,7 @@
 """What the commands share that work on a trained run."""
 
+import re
+
 from scratchformer.commands.arguments import UsageError
 
 
@@ -58,6 +60,17 @@ def train_model(args, run, looking=True):
     return run.last if step is None else run.at(step), seconds
 
 
+def check_head(args, run):
+    """The run, if it has the head that is asked for; RunError, before it is trained, if not."""
+    if args.head != 1:
+        run.untrained.with_head(args.head)
+    return run
+
+
 def plots_folder(args, model):
-    """Where the run's figures go: those of a step asked for into a folder of their own."""
-    return model.run.folder / "plots" / (f"step_{model.step:06d}" if args.step is not None else "")
+    """Where the run's figures go: those of a step, head or sequence asked for into a folder of their own."""
+    parts = [f"step_{model.step:06d}"] if getattr(args, "step", None) is not None else []
+    parts += [f"head_{model.head}"] * (model.head > 1)
+    if getattr(args, "sequence", None) is not None:
+        parts.append("sequence_" + "-".join(re.sub(r"[^\w+]", "_", word) for word in args.sequence.split()))
+    return model.run.folder / "plots" / "_".join(parts)

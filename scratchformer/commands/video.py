@@ -5,6 +5,7 @@ import time
 from scratchformer.commands.arguments import FIGURE, SEQUENCE, TRAINED, Argument, UsageError
 from scratchformer.commands.trained import requested_run, train_model
 
+GIF_RATES = [rate for rate in range(1, 51) if 100 % rate == 0]
 VIDEO_QKV = Argument("--video-qkv", "only the film of embeddings, q, k and v")
 
 HELP = "draw the films of training, or film a --figure"
@@ -36,8 +37,13 @@ def run(args):
     from scratchformer.figures.catalogue import pick_figures
 
     names = pick_figures(args.figure)
+    if args.format == "gif" and 100 % args.fps:
+        nearest = sorted(GIF_RATES, key=lambda rate: (abs(rate - args.fps), rate))[:2]
+        raise UsageError(f"--fps {args.fps}: a GIF shows each frame for whole hundredths of a second: "
+                         f"{' or '.join(map(str, sorted(nearest)))} is possible, any with --format mp4")
     from scratchformer.figures import film
     from scratchformer.figures.encode import require_ffmpeg
+    from scratchformer.system.errors import plain
     from scratchformer.system.progress import Progress
 
     if args.format == "mp4":
@@ -56,7 +62,8 @@ def run(args):
     start = time.perf_counter()
     costs = film.draw_films(run, steps, films, folder, args.format, args.fps, progress.show)
     progress.clear()
-    print(f"films: {folder} ({len(films)} of {len(steps)} frames, in {time.perf_counter() - start:.1f} s)")
+    seconds = time.perf_counter() - start
+    print(f"films: {plain(folder)} ({len(films)} of {len(steps)} frames, in {seconds:.1f} s)")
     print(f"{'ms of one core a frame':<36}{'data':>8}{'drawing':>10}{'encoding':>10}{'MB':>7}")
     for name, cost in costs.items():
         data, drawing, encoding = (1000 * seconds / len(steps) for seconds in cost[:3])

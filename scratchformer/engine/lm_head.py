@@ -6,6 +6,7 @@ from scratchformer.engine.jit import jit
 from scratchformer.engine.linear import softmax_forward
 
 TINY = 2.0**-1022               # log p is taken of at least this, so that p = 0 does not end training
+TINY_32 = 2.0**-126             # the same in float32: the smallest number that has all its digits
 
 
 @jit
@@ -40,12 +41,13 @@ def loss_forward(probs, targets, loss):
     probs: (B, T, V); targets: (B, T) ids -> loss: (), in nats
     """
     B, T, V = probs.shape
+    least = TINY_32 if probs.itemsize == 4 else TINY
     total = 0.0
     for b in range(B):
         for t in range(T):
             y = targets[b, t]
             if y >= 0:
-                total -= log(max(probs[b, t, y], TINY))
+                total -= log(max(probs[b, t, y], least))
     count = count_targets(targets)
     loss[()] = total / count if count > 0 else nan
 
@@ -55,13 +57,14 @@ def loss_backward(probs, targets, dprobs):
     """dprobs[target] = -1 / (count probs[target]), and 0 elsewhere. (B, T, V), (B, T) -> (B, T, V)"""
     B, T, V = probs.shape
     count = count_targets(targets)
+    least = TINY_32 if probs.itemsize == 4 else TINY
     for b in range(B):
         for t in range(T):
             y = targets[b, t]
             for j in range(V):
                 dprobs[b, t, j] = 0
             if y >= 0:
-                dprobs[b, t, y] = -1 / (count * max(probs[b, t, y], TINY))
+                dprobs[b, t, y] = -1 / (count * max(probs[b, t, y], least))
 
 
 @jit

@@ -22,8 +22,10 @@ def forward(params, tokens, targets=None, use_residual=True):
     tokens: (B, T) ids, 1 <= T <= block_size; targets: (B, T) ids, -1 for none
     -> Cache; without targets its loss is nan
 
-    Raises ValueError for tokens or targets that do not fit the model.
+    Raises ValueError for tokens or targets that do not fit the model, and for parameters that do not fit each
+    other.
     """
+    check_params(params)
     tokens = np.ascontiguousarray(tokens, np.int64)
     targets = np.full(tokens.shape, -1) if targets is None else np.ascontiguousarray(targets, np.int64)
     V, block_size = len(params.W_token), len(params.W_pos)
@@ -37,6 +39,21 @@ def forward(params, tokens, targets=None, use_residual=True):
     cache = empty_cache(params, tokens, targets, use_residual)
     forward_pass(params, cache)
     return cache
+
+
+def check_params(params):
+    """ValueError, naming it, if a parameter has another dtype, shape or layout than the others ask for."""
+    C, H, D = np.shape(params.W_q) if np.ndim(params.W_q) == 3 else (0, 0, 0)
+    sizes = {"V": len(params.W_token), "T": len(params.W_pos), "C": C, "H": H, "D": D, "F": len(params.b_in)}
+    dtype = params.W_token.dtype
+    for entry, array in zip(PARAMETERS, params, strict=True):
+        shape = tuple(sizes[dim] for dim in entry.dims.split())
+        if entry.name == "W_o" and not has_W_o(C, H, D):
+            shape = array.shape                                 # it is not read
+        if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+            order = "" if array.flags.c_contiguous else ", not contiguous"
+            raise ValueError(f"{entry.name} is {array.dtype} {array.shape}{order}; "
+                             f"the other parameters ask for {dtype} {shape}")
 
 
 def backward(params, cache):

@@ -46,6 +46,19 @@ def smallest_params(dtype):
     return Params(*(np.zeros((1,) * len(entry.dims.split()), dtype) for entry in PARAMETERS))
 
 
+CHILD = """
+import ctypes, importlib.util, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)       # PR_SET_PDEATHSIG, SIGKILL: it ends with its parent
+if os.getppid() == int(sys.argv[3]):
+    spec = importlib.util.spec_from_file_location("scratchformer", sys.argv[1])
+    sys.modules["scratchformer"] = package = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+    from scratchformer.engine.warm import compile_backward
+    compile_backward(sys.argv[2])
+"""
+
+
 @contextmanager
 def backward_in_child(dtype):
     """Let a child process compile the backward pass during the block; its end waits for the child.
@@ -56,10 +69,11 @@ def backward_in_child(dtype):
     if jit.FOLDER is None or any(jit.FOLDER.rglob("*.backward_pass-*.nbi")):
         yield
         return
-    package = jit.ENGINE.parent.parent
+    package = jit.ENGINE.parent / "__init__.py"
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "scratchformer.engine.warm", dtype],       # -P: not from this folder
-        env=os.environ | {"PYTHONPATH": str(package)},
+        # -P, and the package by its path: no file beside it or in the current folder stands in for Python's
+        # own
+        [sys.executable, "-P", "-c", CHILD, str(package), dtype, str(os.getpid())],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
@@ -69,7 +83,3 @@ def backward_in_child(dtype):
         child.kill()
         child.wait()
         raise
-
-
-if __name__ == "__main__":
-    compile_backward(sys.argv[1])

@@ -16,14 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchformer.run.config_checks import check_together, check_value
-from scratchformer.run.own_rule import absolute, check_own_rule, describe_rule, is_reference
+from scratchformer.run.own_rule import (
+    absolute, check_own_rule, describe_rule, is_reference, may_run, trust_rule,
+)
 from scratchformer.run.rules import RULES
 from scratchformer.system.errors import ConfigError, nearest, shown
+from scratchformer.system.files import read_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFIGS = next(home / "configs" for home in (PACKAGE, PACKAGE.parent) if (home / "configs").is_dir())
 FOR_OWN_RULES = "plus_last_even_robust"     # the config that a rule of the user's own is put into
 LONGEST = 1_000_000                         # bytes of a config file
+MOST = 100                                  # configs that extend one another
 LONGEST_NAME = 60                           # of a variant
 
 
@@ -90,6 +94,12 @@ class Config:
     variant: str = field(default="", compare=False)     # what the command line changed: a part of names
 
 
+ELSEWHERE = {                           # keys that other projects have
+    **dict.fromkeys(("num_layers", "n_layers", "n_layer"), "; there is one layer"),
+    **dict.fromkeys(("n_head", "n_heads", "heads"), "; did you mean 'num_heads'?"),
+    "dropout": "; there is none", "vocab_size": "; it is data.numbers and data.operators",
+    "lr": "; did you mean 'learning_rate'?", "epochs": "; training runs for training.steps",
+}
 SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
 
 
@@ -101,10 +111,13 @@ def config_names():
 def load_config(name, overrides=()):
     """The config of that name (or path to a .toml file), with `section.key=value` overrides.
 
-    The path of a Python file with one function (or `file.py:function`) is the config of that rule.
+    The path of a Python file with one function (or `file.py:function`) is the config of that rule: it, or one
+    that an override names, is run; one that a .toml file names is not, and checked only where it may be.
     Raises ConfigError with every mistake found.
     """
     tree, path = read_tree(name)
+    if is_reference(str(name)):
+        trust_rule(tree["data"]["rule"])
     where = {}
     errors = []
     for override in overrides:
@@ -125,8 +138,11 @@ def load_config(name, overrides=()):
             values[entry] = value
             if (section, entry) == ("data", "rule"):
                 values |= {"rule": whole_path(value, "."), "rule_digest": ""}
+                trust_rule(values["rule"]) if isinstance(values["rule"], str) else None
                 tree.pop("description", None)   # it tells of the rule that is replaced
         where[section, entry] = "--set"
+    if not Path(path).stem or Path(path).stem.startswith("."):
+        raise ConfigError(f"{path}: needs a name before its ending: its run is named after it")
     config = build_config(Path(path).stem, tree, str(path), where, errors)
     if not where:
         return config
@@ -137,6 +153,8 @@ def variant_name(config, plain, keys):
     """In which of the keys a config differs from the plain one, as part of a folder's name: seed-3, or
     n_embd-4_steps-500."""
     values = {key: [getattr(getattr(one, section), key) for one in (config, plain)] for section, key in keys}
+    if "rule" in values:                        # of a rule's path, the file's name
+        values["rule"] = [str(value).rpartition("/")[2].partition(".py")[0] for value in values["rule"]]
     parts = [f"{key}-{value}" for key, (value, usual) in sorted(values.items()) if value != usual]
     name = re.sub(r"[^\w.+-]+", "-", "_".join(parts)).strip("-.")
     if len(name) <= LONGEST_NAME:
@@ -152,18 +170,20 @@ def read_tree(name, seen=()):
         del tree["description"]
         return tree, Path(Path(name).name.partition(":")[0])
     path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
+    if len(seen) >= MOST:
+        raise ConfigError(f"{seen[0]}: extends more than {MOST} configs, one after the other")
     if path in seen:
         raise ConfigError(f"{path}: extends itself by way of {', '.join(map(str, seen))}")
     try:
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
+        content = read_file(path, LONGEST + 1)
         if len(content) > LONGEST:
             raise ConfigError(f"{path}: larger than {LONGEST:,} bytes: is this a config?")
         tree = tomllib.loads(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         if path.parent == CONFIGS and isinstance(error, FileNotFoundError):
             raise ConfigError(f"no config {shown(name)}{nearest(str(name), config_names())}") from error
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ConfigError(f"{shown(str(path), quote=False)}: cannot be read: {why}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data = tree.get("data")
@@ -216,7 +236,8 @@ def build_config(name, tree, path, where, errors):
         for key, value in values.items() if isinstance(values, dict) else ():
             source = where.get((section, key), path)
             if key not in fields:
-                errors.append(f"{source}: {section}.{key}: unknown key{nearest(key, fields)}")
+                hint = ELSEWHERE.get(key) or nearest(key, fields)
+                errors.append(f"{source}: {section}.{key}: unknown key{hint}")
                 continue
             value, problem = check_value(fields[key], value)
             if problem:
@@ -226,12 +247,23 @@ def build_config(name, tree, path, where, errors):
         sections[section] = kind(**checked)
     config = Config(name, str(tree.get("description", "")), **sections)
     if not errors:
-        errors += [f"{path}: {problem}" for problem in check_together(config)]
+        errors += [f"{blamed(problem, where) or path}: {problem}" for problem in check_together(config)]
+    rule, digest = config.data.rule, config.data.rule_digest if is_reference(config.data.rule) else ""
+    if is_reference(rule) and may_run(rule):
+        try:
+            rule, digest = check_own_rule(config.data)
+        except ConfigError as error:
+            errors.append(str(error))
     if errors:
         raise ConfigError("\n".join(errors))
-    rule, digest = check_own_rule(config.data) if is_reference(config.data.rule) else (config.data.rule, "")
     data = dataclasses.replace(config.data, rule=rule, rule_digest=digest)
     return dataclasses.replace(config, data=data, description=config.description or describe_rule(rule))
+
+
+def blamed(problem, where):
+    """'--set' if a problem of several values is with one that was given there, else None."""
+    keys = re.findall(r"(\w+)\.(\w+)", problem)
+    return next((where[key] for key in keys if key in where), None)
 
 
 def to_toml(config):

@@ -3,7 +3,8 @@
     <out>/<config>/config.toml                      the resolved config
     <out>/<config>/engine.txt, data.txt             digests of the maths and the data that trained it
     <out>/<config>/history.csv                      losses and rule errors, a row an evaluation
-    <out>/<config>/checkpoints/step_000100.npy      all parameters at a step, end to end: (P,)
+    <out>/<config>/checkpoints/step_000100.npy      a snapshot: all parameters at a step, end to end: (P,),
+                                                    in the order of PARAMETERS in engine/names.py
     <out>/<config>/checkpoints/state.npz            what an exact resume needs
     <out>/<config>/plots/                           figures
 """
@@ -11,8 +12,10 @@
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -23,12 +26,37 @@ from scratchformer.engine.model import parameter_shapes, unflatten
 from scratchformer.run.config import to_toml
 from scratchformer.run.train import HISTORY_COLUMNS, State
 from scratchformer.system.errors import RunError
-from scratchformer.system.files import write_atomically
+from scratchformer.system.files import check_links, read_file, write_atomically
+
+
+LARGEST = 1e150                         # a parameter whose square is still a number
 
 
 def settings_of(toml):
     """What a config file says, its description aside."""
     return [line for line in toml.splitlines() if not line.startswith(b"description = ")]
+
+
+def digest_in(path):
+    """The digest that a file holds; RunError if it cannot be read."""
+    try:
+        return read_file(path, 100).decode("ascii", "replace")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def check_history(rows, step, last):
+    """ValueError unless these are rows of HISTORY_COLUMNS up to a step, as a training measures them."""
+    if rows.ndim != 2 or rows.shape[1] != len(HISTORY_COLUMNS) or not len(rows):
+        raise ValueError("its history is of another form")
+    if rows.dtype.kind != "f" or not np.isfinite(rows).all():
+        raise ValueError("its history is not finite")
+    steps, losses, errors = rows[:, 0], rows[:, 1:3], rows[:, 3:]
+    whole = (steps == np.round(steps)).all() and (np.diff(steps) > 0).all()
+    if not whole or not 0 == steps[0] <= steps[-1] <= step:
+        raise ValueError("its history is in disorder")
+    if not 0 <= step <= last or losses.min() < 0 or errors.min() < 0 or errors.max() > 1:
+        raise ValueError("its history holds what no training measures")
 
 
 def data_digest(data):
@@ -50,16 +78,17 @@ class RunFiles:
         self.folder = Path(folder)
         self.config = config
         self.checkpoints = self.folder / "checkpoints"
+        self.on_disk = 0.0              # when a state was last written down to the disk
 
     def holds(self, config):
         """Whether the folder holds a run of exactly this config (finished or not); its description may
         be another."""
         path = self.folder / "config.toml"
-        return path.is_file() and settings_of(path.read_bytes()) == settings_of(to_toml(config).encode())
+        return path.is_file() and settings_of(read_file(path)) == settings_of(to_toml(config).encode())
 
     def is_empty(self):
         """Whether the folder holds no run at all."""
-        return not (self.folder / "config.toml").is_file()
+        return not os.path.lexists(self.folder / "config.toml")
 
     def is_finished(self):
         """Whether the folder holds the last snapshot of a run of this config."""
@@ -77,6 +106,8 @@ class RunFiles:
     def start(self, data):
         """Make the folder ready for a new run on a Data: an older run's snapshots go, then its config; if its
         settings were others, so does what was drawn and found of it."""
+        check_links(self.checkpoints / "state.npz")
+        check_links(self.folder / "plots" / "captions.md")
         if not self.holds(self.config):
             shutil.rmtree(self.folder / "plots", ignore_errors=True)
             for path in self.folder.glob("*_step_*"):
@@ -92,28 +123,31 @@ class RunFiles:
     def engine_changed(self):
         """Whether the maths that trained the run is known, and another than the engine's now."""
         path = self.folder / "engine.txt"
-        return path.is_file() and path.read_bytes() != engine_digest().encode()
+        return path.exists() and digest_in(path) != engine_digest()
 
     def check_data(self, data):
         """RunError if the data that are drawn now are known to be others than the run was trained on."""
         path = self.folder / "data.txt"
-        if path.is_file() and path.read_bytes() != data_digest(data).encode():
+        if path.exists() and digest_in(path) != data_digest(data):
             raise RunError(
                 f"the data come out different from those that {self.folder} was trained on: does its rule "
                 "depend on more than the history (a file, the time, PYTHONHASHSEED)? --retrain trains again"
             )
 
     def save(self, state):
-        """Write the snapshot of a state, then the state itself."""
+        """Write the snapshot of a state, then the state; down to the disk once a second, and at the end."""
+        durable = time.monotonic() - self.on_disk > 1 or state.step == self.config.training.steps
+        if durable:
+            self.on_disk = time.monotonic()
         buffer = io.BytesIO()
         np.save(buffer, state.theta)
-        write_atomically(self.snapshot_path(state.step), buffer.getvalue())
+        write_atomically(self.snapshot_path(state.step), buffer.getvalue(), durable)
         buffer = io.BytesIO()
         np.savez(
             buffer, step=state.step, theta=state.theta, m=state.m, v=state.v,
             rng=json.dumps(state.rng.bit_generator.state), history=np.array(state.history),
         )
-        write_atomically(self.checkpoints / "state.npz", buffer.getvalue())
+        write_atomically(self.checkpoints / "state.npz", buffer.getvalue(), durable)
 
     def write_history(self):
         """Write the evaluations as a table for other tools."""
@@ -125,17 +159,18 @@ class RunFiles:
         """The State to resume from."""
         path = self.checkpoints / "state.npz"
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as file:
                 rng = np.random.default_rng()
                 rng.bit_generator.state = json.loads(str(file["rng"]))
                 history = [(int(row[0]), *row[1:].tolist()) for row in file["history"]]
                 state = State(int(file["step"]), file["theta"], file["m"], file["v"], rng, history)
-                if not history or {len(row) for row in history} != {len(HISTORY_COLUMNS)}:
-                    raise ValueError("its history is of another form")
+                check_history(file["history"], state.step, self.config.training.steps)
         except Exception as error:      # a damaged or foreign file can raise nearly anything
             raise RunError(f"{path}: cannot be read: {error}") from error
         for name in ("theta", "m", "v"):
             self.check_vector(path, getattr(state, name))
+        if (state.v < 0).any():
+            raise RunError(f"{path}: holds negative means of squares")
         return state
 
     def snapshot_path(self, step):
@@ -153,7 +188,7 @@ class RunFiles:
             raise RunError(f"no snapshot of step {step} in {self.checkpoints}; {self.describe_steps()}")
         path = self.snapshot_path(step)
         try:
-            vector = np.asarray(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
+            vector = np.asarray(np.load(io.BytesIO(read_file(path)), allow_pickle=False))
         except Exception as error:      # as above
             raise RunError(f"{path}: cannot be read: {error}") from error
         self.check_vector(path, vector)
@@ -168,6 +203,8 @@ class RunFiles:
             raise RunError(f"{path}: holds {vector.dtype}, this config's model {self.config.training.dtype}")
         if not np.isfinite(vector).all():
             raise RunError(f"{path}: holds values that are not finite")
+        if vector.size and np.abs(vector).max() > LARGEST:
+            raise RunError(f"{path}: holds values too large to compute with")
 
     def describe_steps(self):
         """The saved steps in one clause."""

@@ -10,7 +10,7 @@ from scratchformer.run.config import config_names
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
 from scratchformer.run.place import claim, note_state
 from scratchformer.run.train import is_checkpoint, train
-from scratchformer.system.errors import Diverged, RunError
+from scratchformer.system.errors import Diverged, RunError, plain
 from scratchformer.system.files import lock_folder
 from scratchformer.system.program import command_line
 from scratchformer.system.progress import Progress
@@ -44,7 +44,7 @@ def train_run(run, resume=False, retrain=False):
         return None
     if state:
         run.files.check_data(run.data)
-        print(f"continuing the run in {run.folder} from step {state.step:,} (--retrain starts over)",
+        print(f"continuing the run in {plain(run.folder)} from step {state.step:,} (--retrain starts over)",
               file=sys.stderr)
     seconds = train_from(run, state)
     lock_folder(run.folder)             # others may read it now
@@ -108,7 +108,7 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
     steps = run.config.training.steps
     (wrong, constrained), loss = model.count_wrong(), float(model.held_out.loss)
     bad, judged = run.judge.judge_generated(model.generate(200, 50))
-    print(f"figures: {plots} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
+    print(f"figures: {plain(plots)} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
     if train_seconds is None:
         done = "already done" if run.steps[-1] == steps else "unfinished"
         print(f"training: {done}, {run.steps[-1]:,} of {steps:,} steps")
@@ -124,9 +124,15 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
         print("no verdict: the rule constrains no position of the held-out windows")
         return
     error = wrong / constrained
-    verdict = "rule learned" if error <= LEARNED else "rule NOT learned"
-    count = f"{wrong} of {constrained} constrained positions wrong"
-    print(f"{verdict}: held-out rule error {error:.2%} ({count})")
+    count = f"held-out rule error {error:.2%} ({wrong} of {constrained} constrained positions wrong)"
+    if step < run.steps[-1]:
+        wrong, _ = run.last.count_wrong()
+        print(f"at step {step:,}: {count}; at step {run.steps[-1]:,}, the last, {wrong / constrained:.2%}")
+        return
+    if step < steps:
+        print(f"not yet: at step {step:,} of {steps:,}: {count}")
+        return
+    print(f"rule {'learned' if error <= LEARNED else 'NOT learned'}: {count}")
     robust = f"{run.config.name.partition('.')[0]}_robust"
     if error > LEARNED and robust in config_names():
         print(f"a recipe that learns it: {command_line(robust)}")

@@ -2,6 +2,7 @@
 
 import os
 from math import inf, prod
+from pathlib import Path
 
 import numpy as np
 
@@ -49,8 +50,33 @@ def needs(config):
 
 
 def machine_memory():
-    """Bytes of memory that this machine has; inf where that cannot be asked."""
+    """Bytes of memory that this machine, or our container, has; inf where that cannot be asked."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return inf
+        physical = inf
+    return min([physical, *container_limits()])
+
+
+def container_limits(root=Path("/sys/fs/cgroup"), own=Path("/proc/self/cgroup")):
+    """The limits of memory, in bytes, of the control groups that this process is in, version 1 and 2."""
+    try:
+        lines = own.read_text("utf-8").splitlines()
+    except (OSError, ValueError):       # not Linux
+        return []
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top, name = (root, "memory.max") if not controllers else (root / "memory", "memory.limit_in_bytes")
+        inner = top / group.lstrip("/")
+        for folder in (inner, *inner.parents):
+            try:
+                text = (folder / name).read_text("utf-8").strip()
+                limits.append(int(text) if text.isdecimal() else inf)
+            except (OSError, ValueError):
+                pass
+            if folder == top:
+                break
+    return limits

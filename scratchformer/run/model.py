@@ -6,6 +6,7 @@ import numpy as np
 
 from scratchformer.engine import model as engine
 from scratchformer.run.judge import count_wrong
+from scratchformer.system.errors import RunError
 
 
 class Model:
@@ -14,9 +15,16 @@ class Model:
     run: the Run; step; params: Params; config, rule, vocabulary, data, demos: the run's
     """
 
+    head = 1                            # the one that figures show, counted from 1: the first of the params
+
     def __init__(self, run, step, params):
         self.run, self.step, self.params = run, step, params
-        self.config, self.rule = run.config, run.rule
+        self.config = run.config
+
+    @property
+    def rule(self):
+        """The run's rule as a function of the history."""
+        return self.run.rule
 
     @property
     def name(self):
@@ -45,6 +53,23 @@ class Model:
     def forward(self, tokens, targets=None):
         """The Cache of (B, T) token ids."""
         return engine.forward(self.params, tokens, targets, self.use_residual)
+
+    def with_head(self, head):
+        """The same model with another head first, which figures then show: heads are a sum, in any order.
+
+        head: counted from 1; RunError if there is none of that number
+        """
+        H = self.config.model.num_heads
+        if not 1 <= head <= H:
+            raise RunError(f"--head {head}: this model has {'one head' if H == 1 else f'heads 1 to {H}'}")
+        order = [head - 1, *(h for h in range(H) if h != head - 1)]
+        params = self.params
+        moved = {name: getattr(params, name)[:, order].copy() for name in ("W_q", "W_k", "W_v")}
+        if params.W_o.size:
+            moved["W_o"] = params.W_o[order].copy()
+        model = type(self)(self.run, self.step, self.params._replace(**moved))
+        model.head = head
+        return model
 
     @cached_property
     def grid(self):

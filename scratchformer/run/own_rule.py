@@ -1,21 +1,20 @@
 """A rule of the user's own: one function in a Python file, named in a config as `file.py:function`.
 
 It is checked when the config is loaded, on histories drawn with a fixed seed, and again at every
-call. A mistake is reported in one line, with the history that shows it.
+call. A mistake is reported in one line, with the history that shows it. It is run by foreign.py alone.
 """
 
-import hashlib
-import importlib.util
 import inspect
+import operator
+import os
 import random
 import re
-import sys
-import traceback
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
+from scratchformer.run import foreign
 from scratchformer.run.rules import RULES
-from scratchformer.system.errors import ConfigError, nearest
+from scratchformer.system.errors import ConfigError, nearest, shown
 
 REFERENCE = re.compile(r"(?P<path>.+\.py)(:(?P<function>\w+))?")
 SEQUENCES, LONGEST = 20, 50             # drawn to check a rule on
@@ -38,6 +37,8 @@ def find_rule(data):
 
 def describe_rule(name):
     """The first line of a rule's docstring, without the full stop; else its name."""
+    if not may_run(name):
+        return f"the rule of {Path(REFERENCE.fullmatch(name)['path']).name}"
     function = RULES[name] if name in RULES else load(name)[1]
     return (inspect.getdoc(function) or f"the rule {function.__name__}").splitlines()[0].rstrip(".")
 
@@ -53,13 +54,24 @@ def is_reference(name):
     return REFERENCE.fullmatch(name) is not None
 
 
+def may_run(name):
+    """Whether a rule is one of ours, or lies in a file that the user has named on this command line."""
+    return not is_reference(name) or foreign.is_trusted(REFERENCE.fullmatch(name)["path"])
+
+
+def trust_rule(name):
+    """Let the file of a rule be run: the user has named it."""
+    if is_reference(name):
+        foreign.trust(REFERENCE.fullmatch(name)["path"])
+
+
 def absolute(reference, folder):
     """A `file.py:function` with its whole path, a relative one taken from `folder`; all else as it is."""
     if not isinstance(reference, str) or not is_reference(reference):
         return reference
     match = REFERENCE.fullmatch(reference)
-    path = (Path(folder) / Path(match["path"]).expanduser()).resolve()
-    return f"{path}:{match['function']}" if match["function"] else str(path)
+    path = os.path.abspath(Path(folder) / Path(match["path"]).expanduser())
+    return f"{path}:{match['function']}" if match["function"] else path
 
 
 def load(reference):
@@ -69,14 +81,7 @@ def load(reference):
     """
     match = REFERENCE.fullmatch(reference)
     path, wanted = Path(match["path"]), match["function"]
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"data.rule = {reference!r}: {path}: cannot be read: {error.strerror}") from error
-    try:
-        module = execute(path, source)
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"data.rule = {reference!r}: {describe_error(error, path)}") from error
+    module, digest = foreign.load_file(str(path), f"data.rule = {reference!r}")
     functions = {
         name: value for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__
@@ -92,56 +97,55 @@ def load(reference):
         hint = nearest(name, public) if public else "; there is none"
         raise ConfigError(f"data.rule = {reference!r}: no function {name!r} in {path}{hint}")
     function = functions[name]
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(f"data.rule = {reference!r}: must be a plain function, without async")
     names = [*inspect.signature(function).parameters]
     if len(names) != 1 and (len(names) != 2 or names[1] != "numbers"):
         raise ConfigError(f"data.rule = {reference!r}: must take (history) or (history, numbers), "
                           f"takes ({', '.join(names)})")
-    return f"{path}:{name}", function, hashlib.sha256(source).hexdigest()[:16]
-
-
-@cache
-def execute(path, source):
-    """The module that a file's bytes make, under a name that no other has; once for each content."""
-    spec = importlib.util.spec_from_file_location(f"own_rule_{len(sys.modules)}_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module     # a dataclass in the file looks its module up
-    exec(compile(source, path, "exec"), module.__dict__)
-    return module
-
-
-def describe_error(error, path):
-    """One line for an error in the user's file: file, line, kind, message."""
-    if isinstance(error, SyntaxError):
-        line, message = error.lineno or 1, error.msg
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        line = [1, *(frame.lineno for frame in frames if frame.filename == str(path))][-1]
-        message = " ".join(str(error).split())
-    return f"{path}:{line}: {type(error).__name__}: {message}"
+    return f"{path}:{name}", function, digest
 
 
 def guarded(function, tokens, name, history):
     """The rule's answer to a history; ConfigError if it raises or answers what no rule may."""
-    try:
-        allowed = function(history)
-    except Exception as error:
-        path = REFERENCE.fullmatch(name)["path"]
-        raise refusal(name, f"raises {describe_error(error, path)}", history) from error
+    def problem(text):
+        return refusal(name, text, history)
+
+    allowed = foreign.call(function, history, problem)
     if allowed is None:
         return None
-    if not isinstance(allowed, set | frozenset):
-        raise refusal(name, f"returns {allowed!r}, not a set of tokens or None", history)
+    if isinstance(allowed, set | frozenset) and type(allowed) not in (set, frozenset):
+        allowed = foreign.call(set, allowed, problem)
+    if type(allowed) not in (set, frozenset):
+        raise problem(f"returns {shown(allowed)}, not a set of tokens or None")
     if not allowed:
-        raise refusal(name, "returns an empty set; return None where any token may come", history)
+        raise problem("returns an empty set; return None where any token may come")
+    if not all(type(token) in (int, str) for token in allowed):
+        allowed = {plain_token(token, problem) for token in allowed}
     for token in allowed:
-        if token not in tokens or type(token) not in (int, str):
-            raise refusal(name, f"allows {token!r}, which is no token", history)
+        if token not in tokens:
+            raise problem(f"allows {shown(token)}, which is no token")
     return allowed
+
+
+def plain_token(token, problem):
+    """A token as int or str: whole numbers of other kinds, such as NumPy's, are taken for what they are."""
+    if type(token) in (int, str):
+        return token
+    if isinstance(token, bool) or type(token).__module__ != "numpy" or not hasattr(token, "__index__"):
+        raise problem(f"allows {shown(token)}, which is no token")
+    return operator.index(token)
 
 
 def refusal(name, problem, history):
     """The ConfigError of a rule, with the history at which it shows."""
-    return ConfigError(f"data.rule = {name!r}: {problem}, after the history {list(history)}")
+    return ConfigError(f"data.rule = {name!r}: {problem}, after the history {shown_history(history)}")
+
+
+def shown_history(history):
+    """A history for a message: the whole of it, if it is not long, else its end."""
+    tokens = list(history)
+    return f"{tokens}" if len(tokens) <= LONGEST else f"[..., {str(tokens[-LONGEST:])[1:]}"
 
 
 def check_own_rule(data):
@@ -185,5 +189,8 @@ def check_answer(rule, name, history, draw):
         window = history[start:]
         claim = rule(window) if window else None
         if claim is not None and claim != allowed:
-            raise refusal(name, f"answers {claim} to {window} alone, but {allowed}", history)
+            raise refusal(
+                name, f"answers {claim} to {window} alone, but {allowed}: a rule must not use the length "
+                "of the history or its oldest tokens", history,
+            )
     return allowed

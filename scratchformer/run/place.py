@@ -12,8 +12,8 @@ from pathlib import Path
 
 from scratchformer.run.folder import RunFiles
 from scratchformer.run.run import Run
-from scratchformer.system.errors import RunError, shown
-from scratchformer.system.files import lock_folder, remove_leftovers
+from scratchformer.system.errors import RunError, plain, shown
+from scratchformer.system.files import lock_folder, read_file, remove_leftovers
 
 
 def own_folder(config, out):
@@ -46,6 +46,8 @@ def find_saved(config, out, overridden, run_class=Run):
     run = run_class.open(folder)
     if overridden and not run.files.holds(config):
         raise RunError(f"the run in {folder} has other settings than --set, --seed or --rule ask for")
+    if run.config.data.rule != config.data.rule:
+        raise RunError(f"the run in {folder} is of another rule: {run.config.data.rule}")
     return run
 
 
@@ -57,7 +59,8 @@ def claim(run, retrain):
     if run.files.is_finished() and not retrain:
         lock_folder(run.folder)
     else:
-        run.folder.mkdir(parents=True, exist_ok=True)
+        if not run.folder.is_symlink():
+            run.folder.mkdir(parents=True, exist_ok=True)
         lock_folder(run.folder, alone=True)
     if not retrain:
         check_taken(run)
@@ -74,7 +77,7 @@ def check_taken(run):
 def describe_other(files):
     """What differs first between the run in a folder and the config asked for, in words."""
     try:
-        there = tomllib.loads((files.folder / "config.toml").read_text("utf-8"))
+        there = tomllib.loads(read_file(files.folder / "config.toml").decode())
     except (OSError, ValueError) as error:
         return f"a run that cannot be read ({error})"
     for section in ("model", "data", "training"):
@@ -91,8 +94,8 @@ def note_state(run):
     """Say it, on stderr, where a run is not finished, or the engine has changed since it was trained."""
     total = run.config.training.steps
     if run.steps[-1] < total:
-        print(f"{run.folder} is unfinished, at step {run.steps[-1]:,} of {total:,}: the training command "
-              "continues it", file=sys.stderr)
+        print(f"{plain(run.folder)} is unfinished, at step {run.steps[-1]:,} of {total:,}: the training "
+              "command continues it", file=sys.stderr)
     if run.files.engine_changed():
-        print(f"the engine has changed since {run.folder} was trained: old weights in a new engine; "
+        print(f"the engine has changed since {plain(run.folder)} was trained: old weights in a new engine; "
               "--retrain trains again", file=sys.stderr)

@@ -49,7 +49,10 @@ def same_parity(history):
 
 @rule
 def plus_last_even(history):
-    """After +, the most recent even number."""
+    """After +, the most recent even number.
+
+    Our choice: with no even number before it, + leaves the next token open.
+    """
     if history[-1] != "+":
         return None
     for token in reversed(history):
@@ -110,7 +113,10 @@ def copy_modulo(history):
 
 @rule
 def even_abs_diff(history):
-    """After an even number, the difference (without its sign) of the two numbers before it."""
+    """After an even number, the difference (without its sign) of the two numbers before it.
+
+    Our choice: of the two tokens just before the even number, and only if both are numbers.
+    """
     if not is_even(history[-1]) or len(history) < 3:
         return None
     first, second = history[-3:-1]
@@ -164,7 +170,10 @@ def plus_means_even(history, numbers):
 
 @rule
 def odd_even_index(history, numbers):
-    """Odd and even numbers alternate."""
+    """Odd and even numbers alternate.
+
+    Our choice: told from the parity of the last number, not from its place in the sequence.
+    """
     if not is_number(history[-1]):
         return None
     return set(range(1 - history[-1] % 2, numbers, 2))

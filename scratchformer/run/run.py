@@ -6,12 +6,12 @@ from pathlib import Path
 
 from scratchformer.engine.model import unflatten
 from scratchformer.run.config import load_config
-from scratchformer.run.data import parse_tokens
+from scratchformer.run.data import make_vocabulary, parse_tokens
 from scratchformer.run.demos import COUNT, choose_demos
 from scratchformer.run.folder import RunFiles
 from scratchformer.run.judge import HeldOut
 from scratchformer.run.model import Model
-from scratchformer.run.own_rule import find_rule
+from scratchformer.run.own_rule import find_rule, may_run
 from scratchformer.run.train import prepare
 from scratchformer.system.errors import RunError
 
@@ -19,7 +19,7 @@ from scratchformer.system.errors import RunError
 class Run:
     """One training of one config, in one folder.
 
-    files: RunFiles; rule: the rule as a function of the history
+    files: RunFiles
 
     Raises RunError where files are missing, damaged or of another model.
     """
@@ -29,7 +29,11 @@ class Run:
     def __init__(self, folder, config):
         self.files = RunFiles(folder, config)
         self.config = config
-        self.rule = find_rule(config.data)
+
+    @cached_property
+    def rule(self):
+        """The rule as a function of the history; Untrusted if its file is not one that the user has named."""
+        return find_rule(self.config.data)
 
     @classmethod
     def open(cls, folder):
@@ -61,8 +65,9 @@ class Run:
 
     def at(self, step):
         """The Model at a saved step; RunError where there is none, its snapshot is damaged, or the run's data
-        cannot be drawn again."""
-        self.files.check_data(self.data)
+        cannot be drawn again. Of a rule that may not be run, the weights can still be looked at."""
+        if may_run(self.config.data.rule):
+            self.files.check_data(self.data)
         return self.model_class(self, step, self.files.params(step))
 
     @property
@@ -93,7 +98,7 @@ class Run:
     @cached_property
     def vocabulary(self):
         """Tokens as text, in id order."""
-        return tuple(map(str, self.data.vocabulary))
+        return tuple(map(str, make_vocabulary(self.config)))
 
     @cached_property
     def held_out(self):
@@ -111,7 +116,7 @@ class Run:
         Raises RunError for unknown tokens, none, or more than the window holds.
         """
         try:
-            tokens = parse_tokens(sequence, self.data.vocabulary, self.config.model.block_size)
+            tokens = parse_tokens(sequence, make_vocabulary(self.config), self.config.model.block_size)
         except ValueError as error:
             raise RunError(f"--sequence: {error}") from error
         self.demos = [tokens, *self.demos][:COUNT]

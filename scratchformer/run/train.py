@@ -1,5 +1,6 @@
 """The training loop: batches, steps, evaluations, checkpoints."""
 
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ class State(NamedTuple):
 
 
 LOG_UNTIL = 64                          # the last step that a "log" schedule adds
+LONGEST = 0.25                          # seconds of a compiled stretch, about: Ctrl-C waits for its end
+FIRST = 50                              # steps of the first, which tells how long a step takes
 HISTORY_COLUMNS = ("step", "train_loss", "held_out_loss", "rule_error", "generated_rule_error")
 
 
@@ -74,6 +77,8 @@ def learning_rates(training):
 def train(config, data, judge, state, on_checkpoint):
     """Train from `state` to the last step; yields the State after every stretch of steps.
 
+    A stretch ends at a checkpoint or an evaluation, or after about LONGEST seconds. Where it ends changes no
+    bit: the generator draws the same batches in one call as in several.
     `on_checkpoint(state)` is called at the steps that `is_checkpoint` names.
     Raises Diverged when something is not finite; the last checkpoint is the last good one.
     """
@@ -92,17 +97,21 @@ def train(config, data, judge, state, on_checkpoint):
         state = state._replace(history=[(0, *judge.measure(params))])
         check_finite(state)
         on_checkpoint(state)
+    longest = FIRST
     while state.step < settings.steps:
         stop = min(
             next_checkpoint(state.step, settings), next_multiple(state.step, settings.eval_every),
-            settings.steps,
+            settings.steps, state.step + longest,
         )
+        start = time.perf_counter()
         size = (stop - state.step, settings.batch_size)
         batches = state.rng.integers(0, len(data.train_windows), size)
         train_steps(
             params, theta, m, v, cache, dparams, gradient, dcache, data.train_windows, batches,
             state.step, rates, adam,
         )
+        a_step = (time.perf_counter() - start) / (stop - state.step)
+        longest = max(1, min(int(LONGEST / max(a_step, 1e-9)), 2 * longest))
         if not np.isfinite(theta).all():
             names = (name for name in params._fields if not np.isfinite(getattr(params, name)).all())
             raise Diverged(f"between steps {state.step} and {stop}: not finite any more: {', '.join(names)}")

@@ -1,8 +1,12 @@
 """How the files of a run are written: whole or not at all, and by one training at a time."""
 
+import errno
 import os
 import re
+import stat
+from pathlib import Path
 
+from scratchformer.system import supervise
 from scratchformer.system.errors import RunError
 
 try:
@@ -11,22 +15,67 @@ except ImportError:                     # Windows
     fcntl = None
 
 TEMPORARY = re.compile(r"\..+\.(\d{1,9})\.tmp(\.\w+)?")      # .name.pid.tmp, and .name.pid.tmp.mp4
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-def write_atomically(path, content):
-    """Put bytes under `path` whole or not at all: a temporary file beside it, then one rename.
+def read_file(path, most=None):
+    """The bytes of a file, or the first `most`; OSError for a pipe or a device, which may never end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        return file.read(most) if most is not None else file.read()
+
+
+def temporary_path(path):
+    """Where a file is written before it is whole: beside it. An older one there is of a dead process."""
+    ending = path.suffix if path.suffix == ".mp4" else ""      # by which ffmpeg knows what is wanted
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{ending}")
+    temporary.unlink(missing_ok=True)
+    return temporary
+
+
+def write_atomically(path, content, durable=True):
+    """Put bytes under `path` whole or not at all: a new file beside it, then one rename.
+
+    durable: have them on the disk before the rename, for the case that the machine fails
 
     Raises OSError with the path in its message.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    check_links(path)
+    temporary = None
     try:
-        temporary.write_bytes(content)
+        temporary = temporary_path(path)
+        with open(os.open(temporary, NEW, 0o666), "wb") as file:
+            put(file, content, durable)
         os.replace(temporary, path)
     except OSError as error:            # that of a full disk names no file
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        if temporary.exists():
-            temporary.unlink()
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def put(file, content, durable):
+    """Write bytes to an open file, down to the disk if they are to be durable."""
+    file.write(content)
+    if durable:
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_links(path):
+    """OSError if a folder on the way to a path, from that of the run that is held on, is a symbolic link."""
+    path = Path(os.path.abspath(path))
+    for held in LOCKS:
+        if path.is_relative_to(held):
+            for part in (parent for parent in path.parents if parent.is_relative_to(held)):
+                if part.is_symlink():
+                    raise OSError(errno.ELOOP, "is a symbolic link, and is not followed", str(part))
+            return
 
 
 def remove_leftovers(folder):
@@ -53,20 +102,34 @@ def is_alive(pid):
 LOCKS = {}                              # folder: the open file of its lock, as long as this process lives
 
 
+def sweep_held():
+    """Remove what killed processes have left in the folders that this one holds."""
+    for folder in LOCKS:
+        remove_leftovers(folder)
+
+
 def lock_folder(folder, alone=False):
     """Hold a folder: keep other processes from training into it, or with `alone` from reading it as well.
 
     The kernel lets go of the lock when its process ends, in whatever way. A folder that cannot be written,
     or a file system without locks, keeps nobody off. A later call changes what the process holds.
 
-    Raises RunError if another process holds the folder in a way that does not go with this.
+    Raises RunError if another process holds it in a way that does not go with this, or if the folder or
+    its lock is a symbolic link, or the lock no file.
     """
+    key, path = Path(os.path.abspath(folder)), folder / ".lock"
+    for place in (folder, path):
+        if place.is_symlink():
+            raise RunError(f"{place} is a symbolic link, and is not followed")
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path} is not a regular file")
+    supervise.note_folder(folder)
     if fcntl is None:
+        LOCKS[key] = None
         return
-    key = folder.resolve()
     try:
         if key not in LOCKS:
-            LOCKS[key] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            LOCKS[key] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         fcntl.flock(LOCKS[key], (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         doing = "using" if alone else "training in"

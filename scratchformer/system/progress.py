@@ -1,5 +1,6 @@
 """One line of progress on stderr; silent when stderr is not a terminal."""
 
+import os
 import sys
 import time
 
@@ -8,7 +9,8 @@ class Progress:
     """A line that is rewritten in place, ten times a second at most."""
 
     def __init__(self):
-        self.on = sys.stderr is not None and sys.stderr.isatty()
+        self.on = (sys.stderr is not None and sys.stderr.isatty()
+                   and os.environ.get("TERM", "dumb") not in ("", "dumb"))     # which know no escape codes
         self.last = 0.0
 
     def show(self, text, force=False):

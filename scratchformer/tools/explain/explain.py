@@ -1,36 +1,34 @@
 """What the model computes for one input, with the numbers in it: `run.py CONFIG --explain "5 8 3 +"`.
 
-    explain(model, "5 8 3 +")                           the forward pass, layer by layer
+    explain(model, "5 8 3 +")                           the forward pass: in brief, then layer by layer
+    explain(model, "5 8 3 +", why="8")                  what the logit of 8 is made of
     explain(model, "5 8 3 +", "scores", "3,1")          one entry
     explain(model, "5 8 3 +", "scores", "3,1", "8")     and the routes of its gradient
-    stop_in_debugger(model, "5 8 3 +", "scores")        the line that computes it, in pdb
 """
-
-import bdb
-import inspect
-import pdb
 
 import numpy as np
 
-from scratchformer.engine import passes
-from scratchformer.engine.model import backward, empty_cache
+from scratchformer.analysis.followed import at_position
+from scratchformer.engine.model import backward
 from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE
 from scratchformer.engine.steps import forward_steps
 from scratchformer.run.data import parse_tokens
 from scratchformer.system.errors import RunError, nearest
+from scratchformer.tools.explain.brief import brief_lines, why_lines
 from scratchformer.tools.explain.term import Operand
 from scratchformer.tools.explain.text import BOLD, Page, number
 from scratchformer.tools.explain.trace import Trace, forward_entry, routes
 
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
-
-def explain(model, tokens, name=None, at=None, target=None, width=80, color=False):
-    """The text that explains an input's forward pass, or with `name` one entry of it.
+def explain(
+    model, tokens, name=None, at=None, target=None, width=80, color=False, brief=False, why=None,
+):
+    """The text that explains an input's forward pass, or with `name` one quantity or entry of it.
 
     tokens: text such as "5 8 3 +"; name: of an activation or parameter; at: its index such as "3,1", no
     batch axis, the head's index left out at will if there is one head; target: the next token, for the
-    loss and with `name` for the gradient; width: columns, at least 60; color: with ANSI codes
+    loss and with `name` for the gradient; width: columns, at least 60; color: with ANSI codes;
+    brief: only what comes first; why: a token whose logit is to be followed back to what made it
 
     Raises RunError where the model has no such step, token, name or index.
     """
@@ -41,40 +39,49 @@ def explain(model, tokens, name=None, at=None, target=None, width=80, color=Fals
     cache = model.forward(ids[None], targets[None])
     x = Trace(model.params, cache, *(backward(model.params, cache) if target is not None else ()))
     page = Page(width, color)
-    page.prose(
-        f"{model.name} at step {model.step:,} reads {' '.join(model.vocabulary[i] for i in ids)} "
-        "(indices count from 0; a product with a factor 0 is left out of its sum)"
-    )
-    if name is not None:
-        explain_entry(page, x, name, read_index(x, name, at), model.vocabulary)
-    elif at is not None:
+    for line in brief_lines(model, ids):
+        page.wrapped(line)
+    words = [at_position(model.vocabulary[i], t) for t, i in enumerate(ids)]
+    if at is not None and name is None:
         raise RunError("--at needs --name: the array that it is an index of")
-    else:
-        explain_forward(page, x, model.vocabulary)
+    if why is not None:
+        (token,) = read_tokens(model, why, 1, "--why: ")
+        page.lines += ["", *why_lines(model, cache, token)]
+    elif name is not None:
+        explain_entry(page, x, name, read_index(x, name, at), words, model.vocabulary, whole=at is None)
+    elif not brief:
+        page.prose("indices count from 0; a product with a factor 0 is left out of its sum")
+        explain_forward(page, x, words, model.vocabulary)
     return page.text()
 
 
-def explain_forward(page, x, vocabulary):
+def explain_forward(page, x, words, vocabulary):
     """Every activation in forward order: what it is, all its values, one entry worked out."""
-    words = [f"{vocabulary[i]}{str(t).translate(SUBSCRIPTS)}" for t, i in enumerate(x.tokens)]
     page.table(["id"], words, [x.tokens])
     for name in ACTIVATION_NAMES if x.targets[-1] >= 0 else ACTIVATION_NAMES[:-1]:
         heading(page, x, name)
-        index, array = usual_index(x, name), x.arrays[name]
-        for h, head in enumerate(array.reshape(-1, *array.shape[-2:]) if array.ndim else ()):
-            if array.ndim == 3 and x.H > 1:
-                page.prose(f"head {h}", indent=2)
-            columns = {"T": words, "V": vocabulary}.get(x.dims(name)[-1], range(head.shape[1]))
-            cells = [[number(value) for value in row] for row in head]
-            page.table(words, columns, cells, index[-2:] if index[:-2] in ((), (h,)) else None)
-        page.worked(x.label(name, index), forward_entry(x, name, index).pieces(), array[index])
-    probs = x.arrays["probs"][-1]
-    page.prose(f"likeliest next token: {vocabulary[probs.argmax()]} with probability {number(probs.max())}")
+        index = usual_index(x, name)
+        show_values(page, x, name, index, words, vocabulary)
+        page.worked(x.label(name, index), forward_entry(x, name, index).pieces(), x.arrays[name][index])
 
 
-def explain_entry(page, x, name, index, vocabulary):
-    """One entry: its formula, operands and value; with a target also its gradient, route by route."""
+def show_values(page, x, name, index, words, vocabulary):
+    """All values of an activation as a table a head; the entry at the index stands out."""
+    array = x.arrays[name]
+    for h, head in enumerate(array.reshape(-1, *array.shape[-2:]) if array.ndim else ()):
+        if array.ndim == 3 and x.H > 1:
+            page.prose(f"head {h + 1} of {x.H} (index {h})", indent=2)
+        columns = {"T": words, "V": vocabulary}.get(x.dims(name)[-1], range(head.shape[1]))
+        cells = [[number(value) for value in row] for row in head]
+        page.table(words, columns, cells, index[-2:] if index[:-2] in ((), (h,)) else None)
+
+
+def explain_entry(page, x, name, index, words, vocabulary, whole):
+    """One entry: its formula, operands and value; with a target also its gradient, route by route; with
+    `whole` after all values of an activation."""
     heading(page, x, name)
+    if whole and name in ACTIVATION_NAMES:
+        show_values(page, x, name, index, words, vocabulary)
     entry = x(name, *index)
     pieces = forward_entry(x, name, index).pieces()
     page.worked(entry.label, pieces, entry.value, operands=name in ACTIVATION_NAMES)
@@ -156,39 +163,3 @@ def check_name(name, names):
 def where(name):
     """(file, line) of the call in the forward pass that fills an activation."""
     return "scratchformer/engine/passes.py", forward_steps()[name].line
-
-
-class Debugger(pdb.Pdb):
-    """A pdb that asks for no command before its first breakpoint."""
-
-    started = False
-
-    def user_line(self, frame):
-        if self.started or self.break_here(frame):
-            super().user_line(frame)
-        else:
-            self.set_continue()
-        self.started = True
-
-
-def stop_in_debugger(model, tokens, name):
-    """Run the forward pass of an input and stop in pdb on the line that computes an activation.
-
-    There the activations are `c.name`, the parameters `p.name` (in pdb: `p c.q`, `p p.W_q`); what is not
-    computed yet is nan. Raises RunError where the model has no such token or name, and if the engine is
-    compiled: NUMBA_DISABLE_JIT=1 leaves it Python.
-    """
-    params, ids = model.params, read_tokens(model, tokens)
-    check_name(name, ACTIVATION_NAMES)
-    if not inspect.isfunction(passes.forward_pass):
-        raise RunError("a debugger sees no compiled code: set NUMBA_DISABLE_JIT=1 before Python starts")
-    tokens = ids[None]
-    cache = empty_cache(params, tokens, np.full(tokens.shape, -1), model.use_residual)
-    for activation in ACTIVATION_NAMES:
-        getattr(cache, activation)[...] = np.nan
-    debugger = Debugger()
-    debugger.set_break(passes.__file__, where(name)[1], temporary=True)
-    try:
-        debugger.runcall(passes.forward_pass, params, cache)
-    except bdb.BdbQuit:
-        return

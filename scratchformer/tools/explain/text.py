@@ -51,6 +51,10 @@ class Page:
         )
         self.lines += [wrapped[0].replace(plain, first, 1), *wrapped[1:]]
 
+    def wrapped(self, text):
+        """A line of its own, continued with an indent where it is too long."""
+        self.lines += textwrap.wrap(text, self.width, subsequent_indent="  ", break_on_hyphens=False)
+
     def table(self, rows, columns, cells, mark=None):
         """Cells of text under their columns, in as many blocks of columns as the width asks for.
 

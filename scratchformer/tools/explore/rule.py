@@ -13,8 +13,8 @@ import types
 from functools import partial
 
 from scratchformer.tools.explore.expressions import COMPARE, Untranslatable
+from scratchformer.tools.explore.history import History
 from scratchformer.tools.explore.translate import Writer
-from scratchformer.tools.prove.rule_table import History
 
 MOST = 20_000                           # calls of a rule that becomes a tree
 UNKNOWN = -1
@@ -96,11 +96,6 @@ class RuleWriter(Writer):
         if node.value is None:
             return "null"
         return json.dumps(node.value) if isinstance(node.value, str) else super().on_Constant(node)
-
-    def on_Name(self, node):
-        if not any(node.id in scope for scope in self.scopes):
-            raise self.fail(node, f"{node.id}, which is set outside of the function,")
-        return super().on_Name(node)
 
     def on_Set(self, node):
         return f"[{', '.join(map(self.value, node.elts))}]"

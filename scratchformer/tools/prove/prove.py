@@ -1,4 +1,4 @@
-"""An exhaustive check: what a trained model predicts after every context that the rule constrains.
+"""A proof about a trained model: what it says after every context that the rule constrains.
 
 A context is a string of 1 to block_size tokens. Two sets of them are judged:
 
@@ -8,165 +8,170 @@ A context is a string of 1 to block_size tokens. Two sets of them are judged:
 
 The producible ones are exactly the starts of the sequences that the generator can draw (with
 operator_probability strictly between 0 and 1; at 0 or 1 it draws fewer). Every window of such a
-sequence is one too: a rule's answer to a window never contradicts its answer to the longer history.
+sequence is one too: a rule says of a window nothing that the longer history contradicts.
 
-`rule_table.py` finds what the rule answers, `margins.py` how sure the model is; `proof.py` reports.
+Contexts are not gone through one by one but in cases (scratchformer/analysis/cases.py); producible.py counts
+the producible ones of a case. What came out is a `Proof`; verdict.py reports it.
 """
 
-import itertools
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from math import inf
 
 import numpy as np
 
-from scratchformer.system.errors import RunError
-from scratchformer.tools.prove.margins import exact_margins, fast_margins, half_sums, older_positions
-from scratchformer.tools.prove.rule_table import RuleTable
+from scratchformer.analysis.cases import Judge, contexts_of, least_margin_of, settle
+from scratchformer.analysis.lazy_history import as_masks, rule_cases
+from scratchformer.analysis.producible import Producible
+from scratchformer.engine.model import forward
+from scratchformer.run.data import make_vocabulary
 from scratchformer.tools.prove.verdict import LISTED, Failure, Proof, Verdict
 
-TABLE = 40_000_000                      # entries of the largest array
-CHUNK = 1 << 18                         # contexts a thread judges at a time
+FOR_CASES, FOR_MARGINS = 0.6, 0.1       # of the time, what may go into cases, and into smallest margins
 
 
-def prove(model, limit_seconds=600, progress=None):
+def prove(model, limit_seconds=600, progress=None, most_listed=LISTED):
     """Judge a saved step's model after every context of 1 to block_size tokens -> Proof.
 
-    progress: called with a text now and then
+    progress: called with a text now and then; most_listed: failures of each set that are listed
 
-    Raises RunError where it would take longer than `limit_seconds`, as soon as that shows.
+    After `limit_seconds` it stops and gives the bounds that are certified by then.
     """
     start = time.perf_counter()
-    walk = Walk(model, progress or (lambda text: None))
-    V, T = len(model.vocabulary), model.config.model.block_size
-    for length in range(1, T + 1):
-        began, before = time.perf_counter(), walk.count()
-        walk.judge_length(length)
-        now, contexts = time.perf_counter(), walk.count() - before
-        rest = sum(V**more for more in range(1, min(T - length, 80) + 1))       # 80: a float holds it
-        total = now - start + (now - began) * rest
-        if rest and now - began > 0.3 and total > limit_seconds:
-            raise RunError(
-                f"--prove: {contexts * rest:.2g} contexts of up to {T} tokens, "
-                f"about {duration(total)}; --prove-limit SECONDS allows it"
-            )
-    producible, others = (
-        replace(verdict, failures=walk.list_failures(flag)) for flag, verdict in walk.verdicts.items()
+    progress = progress or (lambda text: None)
+    progress("compiling; the machine code is kept for next time")
+    vocabulary, T = make_vocabulary(model.config), model.config.model.block_size
+    tables = [rule_cases(model.rule, vocabulary, length) for length in range(1, T + 1)]
+    judge = Judge(model)
+    rule_answers = [case for table in tables for case in table]
+    settled = settle(judge, rule_answers, FOR_CASES * limit_seconds, progress)
+    settled.cases.sort(key=lambda case: (len(case.members), contexts_key(case)))
+    automaton = Producible(tables, len(vocabulary))
+    producible = count_producible(settled, tables, automaton, vocabulary)
+    everything = count_all(settled, vocabulary)
+    deadline = time.perf_counter() + FOR_MARGINS * limit_seconds
+    find_margins(judge, settled, automaton, producible, everything, deadline)
+    failures = list_failures(model, settled, automaton, most_listed)
+    return Proof(
+        model.name, model.step, T, time.perf_counter() - start, settled.judged, settled,
+        [case for table in tables for case in table if not case.answer],
+        replace(producible, failures=failures[True]),
+        replace(everything, failures=failures[True] + failures[False]),
     )
-    return Proof(model.name, model.step, T, time.perf_counter() - start, producible, producible + others)
 
 
-def duration(seconds):
-    """A span of time in one rough number."""
-    for unit, size in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.0f} s"
+def contexts_key(case):
+    """Cases by their first context, the newest tokens first."""
+    return tuple(case.members.argmax(axis=1)[::-1].tolist())
 
 
-class Walk:
-    """The walk over all contexts, and what it found."""
-
-    def __init__(self, model, progress):
-        self.progress = progress
-        self.params, self.use_residual = model.params, model.use_residual
-        self.grid = model.grid
-        self.vocabulary = model.data.vocabulary
-        self.table = RuleTable(model.rule, self.vocabulary)
-        self.verdicts = {True: Verdict(), False: Verdict()}     # of producible contexts, of others
-        self.wrong = {True: [], False: []}                      # (ids, answers) of the contexts that failed
-        progress("compiling (once; the machine code is kept)")
-        fast_margins(
-            self.params, half_sums(self.grid, 1, (0,)), self.use_residual, np.zeros(1, np.uint16),
-            self.table.allowed,
-        )
-
-    def count(self):
-        """How many contexts are judged so far."""
-        return sum(verdict.total.total() for verdict in self.verdicts.values())
-
-    def judge_length(self, length):
-        """Judge all contexts of a length, in tables that are not too large."""
-        V, H, _, D = self.grid.q.shape
-        known = length - 1
-        while max(V**known, V ** (known - older_positions(V, known)) * H * (D + 1)) > TABLE:
-            known -= 1
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for suffix in itertools.product(range(V), repeat=length - known):
-                self.progress(f"contexts of {length} tokens; {self.count():,} judged")
-                answers = self.table.read(length, suffix)
-                if answers.any():
-                    self.judge_table(length, suffix, answers, pool)
-
-    def judge_table(self, length, suffix, answers, pool):
-        """Judge the contexts of one table (see RuleTable), in chunks."""
-        V = len(self.vocabulary)
-        producible = self.table.producible(length, suffix)
-        allowed, names = self.table.allowed, list(self.table.answers)
-        sums = half_sums(self.grid, length, suffix)
-        J = len(sums.older)
-        rows = max(1, CHUNK // J)
-
-        def contexts(entries):
-            """The contexts at some entries of the table: (N, length) ids."""
-            starts = entries[:, None] // V ** np.arange(length - len(suffix)) % V
-            return np.hstack([starts, np.tile(suffix, (len(entries), 1))])
-
-        def judge(row):
-            """(start, counts of producible contexts, counts of others) of the newer halves from `row` on."""
-            start, stop = row * J, (row + rows) * J
-            answer = answers[start:stop]
-            chunk = sums._replace(newer=sums.newer[row : row + rows])
-            margins = fast_margins(self.params, chunk, self.use_residual, answer, allowed)
-            wrong = margins < 0
-            (close,) = np.isnan(margins).nonzero()
-            margins[close], predicted = exact_margins(
-                self.params, contexts(start + close), self.use_residual, allowed[answer[close]]
-            )
-            wrong[close] = ~allowed[answer[close], predicted]
-            constrained = answer > 0
-            return start, *(
-                tally(answer, margins, wrong, (producible[start:stop] == flag) & constrained, len(names))
-                for flag in (True, False)
-            )
-
-        for start, *counts in pool.map(judge, range(0, len(sums.newer), rows)):
-            for flag, (total, wrong, margin, least, entries) in zip((True, False), counts, strict=True):
-                verdict = self.verdicts[flag]
-                verdict.total.update({(length, names[a]): int(total[a]) for a in total.nonzero()[0]})
-                verdict.wrong.update({(length, names[a]): int(wrong[a]) for a in wrong.nonzero()[0]})
-                if margin < verdict.margin:
-                    verdict.margin = float(margin)
-                    verdict.context = self.words(contexts(start + least[None])[0])
-                if len(entries) and sum(len(ids) for ids, _ in self.wrong[flag]) < LISTED:
-                    self.wrong[flag].append((contexts(start + entries), answers[start + entries]))
-
-    def list_failures(self, flag):
-        """The first LISTED failures after producible contexts, or after others: list of Failure."""
-        failures = []
-        names, allowed = list(self.table.answers), self.table.allowed
-        for ids, answers in self.wrong[flag]:
-            ids, answers = ids[: LISTED - len(failures)], answers[: LISTED - len(failures)]
-            margins, predicted = exact_margins(self.params, ids, self.use_residual, allowed[answers])
-            for n, margin in enumerate(margins.tolist()):
-                context, token = self.words(ids[n]), self.vocabulary[predicted[n]]
-                failures.append(Failure(flag, context, token, names[answers[n]], margin))
-        return failures
-
-    def words(self, ids):
-        """The tokens of some ids."""
-        return tuple(self.vocabulary[i] for i in ids)
+def group_of(case, vocabulary):
+    """(length, allowed tokens) of a case."""
+    return len(case.members), tuple(vocabulary[i] for i in case.answer)
 
 
-def tally(answers, margins, wrong, members, size):
-    """(contexts by answer, wrong ones by answer, smallest margin, its entry, wrong entries) of `members`."""
-    least = np.where(members, margins, inf).argmin()
-    return (
-        np.bincount(answers[members], minlength=size),
-        np.bincount(answers[members & wrong], minlength=size),
-        margins[least] if members[least] else inf,
-        least,
-        (members & wrong).nonzero()[0],
-    )
+def count_all(settled, vocabulary):
+    """The Verdict of all contexts, counted."""
+    verdict = Verdict()
+    for case in settled.cases:
+        group, (right, wrong, close) = group_of(case, vocabulary), case.count()
+        verdict.add(group, right + wrong + close, wrong, close)
+    for case in settled.undecided:
+        verdict.add(group_of(case, vocabulary), case.size, undecided=case.size)
+    return verdict
+
+
+def count_producible(settled, tables, automaton, vocabulary):
+    """The Verdict of the producible contexts, counted."""
+    verdict = Verdict()
+    for table in tables:
+        for case in table:
+            if case.answer:
+                (members,) = as_masks([case], len(vocabulary))
+                group = len(case.sets), tuple(vocabulary[i] for i in case.answer)
+                verdict.add(group, automaton.count(members))
+    for case in settled.cases:
+        group = group_of(case, vocabulary)
+        if case.verdict == "mixed":
+            contexts, margins = case.each
+            off = margins <= case.rounding
+            margins = margins[off][automaton.are(contexts[off])]
+            wrong = int((margins < -case.rounding).sum())
+            verdict.add(group, 0, wrong, len(margins) - wrong)
+        elif case.verdict in ("wrong", "close"):
+            verdict.add(group, 0, **{case.verdict: automaton.count(case.members)})
+    for case in settled.undecided:
+        verdict.add(group_of(case, vocabulary), 0, undecided=automaton.count(case.members))
+    return verdict
+
+
+def find_margins(judge, settled, automaton, producible, everything, deadline):
+    """Fill in the smallest margin of both Verdicts, with a context that has it."""
+    vocabulary = make_vocabulary(judge.model.config)
+    cases = [case for case in settled.cases if case.lower < inf]
+    judge.judge([case for case in settled.undecided if not case.where])
+    cases += settled.undecided
+    for verdict, among in ((everything, None), (producible, automaton)):
+        if among:
+            cases = [case for case in cases if automaton.count(case.members)]
+        verdict.margin, context, verdict.floor = least_margin_of(judge, cases, among, deadline)
+        verdict.context = tuple(vocabulary[i] for i in context)
+
+
+def list_failures(model, settled, automaton, most):
+    """The first `most` failures after producible contexts, and after others: lists of Failure by that
+    flag."""
+    vocabulary, failures = make_vocabulary(model.config), {True: [], False: []}
+    for case in settled.cases:
+        if case.verdict in ("wrong", "mixed"):
+            for flag, listed in failures.items():
+                ids = wrong_contexts(case, automaton, flag, most - len(listed))
+                if len(ids):
+                    margins, says = margins_after(model, ids, case.answer)
+                    _, allowed = group_of(case, vocabulary)
+                    rows = zip(ids.tolist(), says.tolist(), margins.tolist(), strict=True)
+                    listed += [
+                        Failure(flag, tuple(vocabulary[i] for i in ids), vocabulary[said], allowed, margin)
+                        for ids, said, margin in rows
+                    ]
+    return failures
+
+
+def wrong_contexts(case, automaton, flag, most):
+    """At most so many of a case's wrong contexts, all producible or all not (`flag`): (N, L) ids."""
+    if most <= 0:
+        return []
+    if case.verdict == "mixed":
+        contexts, margins = case.each
+        contexts = contexts[margins < -case.rounding]
+        return contexts[automaton.are(contexts) == flag][:most]
+    if flag:
+        return np.array(list(islice(automaton.contexts(case.members), most)), int)
+    if automaton.count(case.members) == case.size:
+        return []
+    contexts = first_contexts(case, 4 * most)
+    return contexts[~automaton.are(contexts)][:most]
+
+
+def first_contexts(case, most):
+    """The first contexts of a case, at most about so many: (N, L) ids, the newest tokens varying slowest."""
+    members, size = case.members.copy(), case.size
+    for t in range(len(members) - 1, -1, -1):
+        while size > most and members[t].sum() > 1:
+            size = size // int(members[t].sum()) * (int(members[t].sum()) - 1)
+            members[t, members[t].nonzero()[0][-1]] = False
+    return contexts_of(members)
+
+
+def margins_after(model, ids, answer):
+    """(margins, likeliest tokens) by `model.forward` after contexts with one answer: ids (N, L) -> (N,)
+    twice."""
+    margins, says = np.empty(len(ids)), np.empty(len(ids), np.int64)
+    allowed = np.isin(np.arange(len(model.vocabulary)), answer)
+    for first in range(0, len(ids), 4096):
+        part = slice(first, first + 4096)
+        logits = forward(model.params, ids[part], None, model.use_residual).logits[:, -1]
+        margins[part] = logits[:, allowed].max(axis=1) - logits[:, ~allowed].max(axis=1)
+        says[part] = logits.argmax(axis=1)
+    return margins, says

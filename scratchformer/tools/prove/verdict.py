@@ -1,10 +1,9 @@
-"""What an exhaustive check found (see `prove.py`), and its text."""
+"""What a proof found (see `prove.py`), and its text."""
 
 import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
-from operator import itemgetter
 from typing import NamedTuple
 
 LISTED = 100_000                        # failures listed of each set at most; all are counted
@@ -12,11 +11,11 @@ WIDTH = 80                              # of the report
 
 
 class Failure(NamedTuple):
-    """A context after which the top prediction is not allowed."""
+    """A context after which the likeliest token is not allowed."""
 
     producible: bool
     context: tuple
-    predicted: object                   # the top prediction
+    predicted: object                       # the likeliest token
     allowed: tuple
     margin: float
 
@@ -27,15 +26,25 @@ class Verdict:
 
     total: Counter = field(default_factory=Counter)     # contexts by (length, allowed tokens)
     wrong: Counter = field(default_factory=Counter)     # of these, as many fail
+    close: Counter = field(default_factory=Counter)     # as many are too close to call: within rounding of 0
+    undecided: Counter = field(default_factory=Counter)     # and for as many the time did not suffice
     margin: float = inf                 # the smallest: top allowed logit minus best logit not allowed
+    floor: float = inf                  # none is smaller: the margin itself unless the time was up before
     context: tuple = ()                 # the tokens it belongs to
     failures: list = field(default_factory=list)        # the first LISTED, by length
 
-    def __add__(self, other):
-        """The Verdict of both sets together."""
-        margin, context = min((self.margin, self.context), (other.margin, other.context), key=itemgetter(0))
-        failures = self.failures + other.failures
-        return Verdict(self.total + other.total, self.wrong + other.wrong, margin, context, failures)
+    def add(self, group, total, wrong=0, close=0, undecided=0):
+        """Count contexts of a group: (length, allowed tokens)."""
+        for counter, count in (
+            (self.total, total), (self.wrong, wrong), (self.close, close), (self.undecided, undecided),
+        ):
+            if count:
+                counter[group] += count
+
+    @property
+    def open(self):
+        """How many contexts are neither proved right nor proved wrong."""
+        return self.close.total() + self.undecided.total()
 
 
 class Proof(NamedTuple):
@@ -45,46 +54,75 @@ class Proof(NamedTuple):
     step: int
     block_size: int
     seconds: float
+    judged: int                         # cases, those that were split included
+    settled: object                     # the Settled cases that the counts come from
+    free: list                          # RuleCases of the contexts that the rule says nothing about
     producible: Verdict
     any: Verdict                        # its failures: the producible ones, then the others
 
     @property
     def exit_code(self):
-        """0 if the model is right after all producible contexts, else 1."""
-        return 1 if self.producible.wrong else 0
+        """0 if the model is proved right after all producible contexts, else 1."""
+        return 1 if self.producible.wrong or self.producible.open else 0
 
 
 def prove_report(proof):
     """The outcome as text, at most 80 columns wide."""
+    verdicts = (("producible", proof.producible), ("any string", proof.any))
     lines = textwrap.wrap(
-        f"{proof.name} at step {proof.step:,}: every context of 1 to {proof.block_size} tokens "
-        f"that the rule constrains, judged in {proof.seconds:.1f} s", WIDTH,
+        f"{proof.name} at step {proof.step:,}: every context of 1 to {proof.block_size} tokens that the rule "
+        f"constrains, in {proof.judged:,} cases, judged in {proof.seconds:.1f} s", WIDTH,
     )
-    lines.append(f"\n{'contexts':<14}{'number':>16}{'wrong':>14}{'share':>11}   smallest margin")
-    for name, verdict in (("producible", proof.producible), ("any string", proof.any)):
+    lines.append(f"\n{'contexts':<11}{'number':>23}{'wrong':>23}{'share':>9}{'least margin':>14}")
+    for name, verdict in verdicts:
         total, wrong = verdict.total.total(), verdict.wrong.total()
         share = f"{wrong / max(total, 1):.4%}"
-        lines.append(f"{name:<14}{total:>16,}{wrong:>14,}{share:>11}{verdict.margin:>18.3g}")
-    for name, verdict in (("producible", proof.producible), ("any string", proof.any)):
+        lines.append(f"{name:<11}{amount(total):>23}{amount(wrong):>23}{share:>9}{verdict.margin:>14.3g}")
+    for name, verdict in verdicts:
+        if verdict.close:
+            lines.append(f"too close to call, {name}: {amount(verdict.close.total())} within rounding of 0")
+        if verdict.undecided:
+            least, most = verdict.wrong.total(), verdict.wrong.total() + verdict.open
+            left = amount(verdict.undecided.total())
+            lines.append(f"not all is settled, {name}: {left} contexts are left;")
+            lines.append(f"    wrong are at least {least:,}")
+            lines.append(f"    and at most       {most:,}")
+    for name, verdict in verdicts:
         if verdict.context:
-            lines.append(cut_line(f"smallest margin, {name}: after {join(verdict.context)}"))
+            least = "smallest margin" if verdict.floor >= verdict.margin else f"margin {verdict.margin:.3g}"
+            lines.append(cut_line(f"{least}, {name}: after {join(verdict.context)}"))
+            if verdict.floor < verdict.margin:
+                lines.append(f"    none is below {verdict.floor:.3g}; the time was up before it was found")
     if proof.any.wrong:
         lines += groups("wrong, by length", proof, lambda key: f"{key[0]} tokens")
         lines += groups("wrong, by answer", proof, lambda key: join(key[1]))
-        lines.append("\nthe first ten failures")
+        lines.append("\nfailures, the first ten")
         for failure in proof.any.failures[:10]:
             lines.append(cut_line(
                 f"  {join(failure.context)}: predicts {failure.predicted}, allowed {join(failure.allowed)}, "
                 f"margin {failure.margin:.3g}" + ("" if failure.producible else " (not producible)")
             ))
-    total, wrong = proof.producible.total.total(), proof.producible.wrong.total()
-    if wrong:
-        lines.append(f"\nNOT proved: wrong after {wrong:,} of {total:,} producible contexts")
-    elif total:
-        lines.append(f"\nproved: right after each of {total:,} producible contexts")
-    else:
-        lines.append("\nnothing to prove: the rule constrains no producible context")
+    lines.append(f"\n{conclusion(proof.producible)}")
     return "\n".join(lines)
+
+
+def conclusion(verdict):
+    """The last line of the report: what is proved of the producible contexts."""
+    total, wrong = verdict.total.total(), verdict.wrong.total()
+    if wrong:
+        least = "at least " if verdict.undecided else ""
+        return f"NOT proved: wrong after {least}{amount(wrong)} of {amount(total)} producible contexts"
+    if verdict.open:
+        return f"NOT proved: {amount(verdict.open)} of {amount(total)} producible contexts are left open"
+    if total:
+        return f"proved: right after each of {amount(total)} producible contexts"
+    return "nothing to prove: the rule constrains no producible context"
+
+
+def amount(count, longest=22):
+    """A count with commas, or in powers of ten where that would be too long."""
+    text = f"{count:,}"
+    return text if len(text) <= longest else f"{count:.6g}"
 
 
 def groups(title, proof, name):
@@ -95,11 +133,11 @@ def groups(title, proof, name):
     ), strict=True):
         for key, count in counter.items():
             group[name(key)] += count
-    lines = [f"\n{title:<22}{'producible':>12}{'of':>16}{'any':>12}{'of':>16}"]
+    lines = [f"\n{title:<20}{'producible':>15}{'of':>15}{'any':>15}{'of':>15}"]
     worst = counts[2].most_common(12)
     for group, _ in worst:
-        wrong, total, wrong_any, total_any = (count[group] for count in counts)
-        lines.append(f"{cut_line(group, 20):<22}{wrong:>12,}{total:>16,}{wrong_any:>12,}{total_any:>16,}")
+        columns = "".join(f"{amount(count[group], 14):>15}" for count in counts)
+        lines.append(f"{cut_line(group, 19):<20}{columns}")
     if len(counts[2]) > len(worst):
         lines.append(f"and {len(counts[2]) - len(worst):,} more")
     return lines

@@ -121,7 +121,7 @@ QUIZZES = {
     ),
     "pos_embed": Quiz(
         "pos_embed", "A short window reads only the first positions.",
-        (("    dW_pos[:] = 0" + " " * 47 + "# positions beyond T were not read\n", ""),),
+        (("    dW_pos[:] = 0  # positions beyond T were not read\n", ""),),
         "The rows of W_pos beyond the window were not read: their gradient is 0, not what lay there before.",
     ),
     "token_embed": Quiz(

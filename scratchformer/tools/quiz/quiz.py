@@ -1,12 +1,13 @@
 """Quizzes: backward functions with one error planted, for a learner to repair.
 
 `quiz(name)` first hands out a file under quiz/; each later call judges what has become of it. The
-function is the engine's own source with a piece replaced (`quiz_errors.py`), and the engine's forward
-function judges by central differences (`quiz_trial.py`).
+function is the engine's own source with a piece replaced (`errors.py`), and the engine's forward
+function judges by central differences (`trial.py`).
 """
 
 import ast
 import inspect
+import re
 import textwrap
 import traceback
 from pathlib import Path
@@ -19,42 +20,51 @@ from scratchformer.tools.quiz.errors import QUIZZES
 from scratchformer.tools.quiz.trial import CASES, Trial, judge_backward, step_of
 from scratchformer.system.errors import RunError
 from scratchformer.system.files import write_atomically
+from scratchformer.system.program import command_line
 
 
-def quiz(name, folder="quiz", hint=False):
+def quiz(name=None, folder="quiz", hint=False, fresh=False):
     """One call of a quiz: hands out `folder`/name.py if it is not there, else judges it -> (text, exit code).
 
-    The code is 0 if the file was handed out or is right, else 1. "list" lists the quizzes.
+    The code is 0 if the file was handed out or is right, else 1. None or "list" lists the quizzes; fresh:
+    hand it out again, whatever the learner has made of it.
     Raises RunError for an unknown name or a file that cannot be read, OSError if none can be written.
     """
-    if name == "list":
+    if name in (None, "list"):
         return list_quizzes(), 0
     if name not in QUIZZES:
         raise RunError(f"no quiz {name!r}{nearest(name, ['list', *QUIZZES])}")
     path = Path(folder) / f"{name}.py"
-    step = step_of(QUIZZES[name].step)
-    if path.exists():
+    step, again = step_of(QUIZZES[name].step), command_line(f"--quiz {name}")
+    if path.exists() and not fresh:
         lines, code = judge(path, step)
         if code == 0:
-            return lines[0], 0
+            return "\n".join([lines[0], *next_quiz(name)]), 0
+        if path.read_text("utf-8") == handed_out(name):
+            lines.append("the file is unchanged so far")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, handed_out(name).encode())
         lines = [f"{path}: {step.function.__name__} with one error planted in it",
-                 f"    {QUIZZES[name].question}", "Fix it there, then check with",
-                 f"    python run.py --quiz {name}"]
+                 f"    {QUIZZES[name].question}", "Fix it there, then check with", f"    {again}"]
         code = 0
-    if hint:
-        lines.append(f"hint: {QUIZZES[name].hint}")
-    else:
-        lines.append(f"a hint: python run.py --quiz {name} --hint")
+    lines.append(f"hint: {QUIZZES[name].hint}" if hint else f"a hint: {again} --hint")
     return "\n".join(lines), code
+
+
+def next_quiz(name):
+    """A line that names the quiz after this one, if there is one."""
+    names = list(QUIZZES)
+    after = names[names.index(name) + 1 :]
+    return [f"next: {command_line(f'--quiz {after[0]}')}"] if after else []
 
 
 def list_quizzes():
     """The quizzes as text, one line each, from the loss backwards."""
     lines = [f"{name:<16}{entry.question}" for name, entry in QUIZZES.items()]
-    return "\n".join([*lines, "python run.py --quiz NAME hands one out; called again, it judges your repair"])
+    return "\n".join([
+        *lines, f"{command_line('--quiz NAME')} hands one out; called again, it judges your repair",
+    ])
 
 
 # handing out
@@ -70,13 +80,14 @@ def handed_out(name):
     header = [
         f"Quiz {name}: one error is planted in {backward}. Find it and fix it.",
         QUIZZES[name].question, "",
-        f"Check:   python run.py --quiz {name}", f"Hint:    python run.py --quiz {name} --hint",
+        f"Check:   {command_line(f'--quiz {name}')}", f"Hint:    {command_line(f'--quiz {name} --hint')}",
         "Theory:  docs/backprop.md", "", "The forward pass:", "",
         *(f"    {made.formula}" for made in forward), "",
         *(line for made in forward for line in described(made.function)), "",
         "Each gradient is called d and the name of its value, and has its value's shape. The backward pass",
         f"calls {called(step)}.",
-        f"{start} The function fills the other gradients.",
+        f"{start} The function fills the other gradients, which come filled with nan:",
+        "write into them, dx[...] = ...; a new array under the same name is not seen by the caller.",
         *(f"d{fill} holds the gradient of another route already: add to it."
           for (_, fill), before in trial.before.items() if before.any()),
         "np, sqrt and the engine's other functions are defined here.",
@@ -109,11 +120,13 @@ def plant(name):
 
 
 def bare_source(function):
-    """The source of an engine's function, without decorator and docstring."""
+    """The source of an engine's function, without decorator and docstring; comments stand two spaces behind
+    the code, so that none tells by its place what was replaced."""
     lines = inspect.getsource(getattr(function, "py_func", function)).splitlines(keepends=True)
     (node,) = ast.parse("".join(lines)).body
     doc = node.body[0]
-    return "".join(lines[node.lineno - 1 : doc.lineno - 1] + lines[doc.end_lineno :])
+    source = "".join(lines[node.lineno - 1 : doc.lineno - 1] + lines[doc.end_lineno :])
+    return re.sub(r"(?<=\S) {2,}# ", "  # ", source)
 
 
 # judging
@@ -131,18 +144,36 @@ def judge(path, step):
         exec(compile(text, path, "exec"), learned)
         if wanted not in learned:
             return [f"{path}: there is no function {wanted} in it"], 1
-        return judge_backward(learned[wanted], step.name)
+        return judge_backward(learned[wanted], step.name, rebound(text, wanted))
     except (Exception, SystemExit) as error:
-        return [complaint(path, error)], 1
+        return complaint(path, error), 1
+
+
+def rebound(text, function):
+    """{argument: line} of the arguments of a function that are given another array, not written into."""
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            arguments = {argument.arg for argument in node.args.args}
+            for inner in ast.walk(node):
+                for target in inner.targets if isinstance(inner, ast.Assign) else ():
+                    if isinstance(target, ast.Name) and target.id in arguments:
+                        found.setdefault(target.id, inner.lineno)
+    return found
 
 
 def complaint(path, error):
-    """What went wrong in a learner's file, and in which line."""
+    """Lines on what went wrong in a learner's file, and where: with a syntax error also the line itself."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    shown = []
     if isinstance(error, SyntaxError):
         lines, message = [error.lineno or 1], error.msg
+        if error.text:
+            bare = error.text.rstrip()
+            at = max(error.offset or 1, 1) - 1 - (len(bare) - len(bare.lstrip()))
+            shown = ["    " + bare.strip(), "    " + " " * max(at, 0) + "^"]
     else:
         message = " ".join(str(error).split())
     where = f"{path}:{lines[-1]}" if lines else str(path)
-    return f"{where}: {type(error).__name__}: {message}"
+    return [f"{where}: {type(error).__name__}: {message}", *shown]

@@ -23,10 +23,11 @@ CASES = (                               # sizes; `flag` is what use_residual is,
 )
 
 
-def judge_backward(function, name):
+def judge_backward(function, name, rebound=None):
     """Compare a backward function with measured slopes, up to the first that differs: (lines, exit code).
 
-    function: as that of the backward pass's step of this name
+    function: as that of the backward pass's step of this name; rebound: {argument: line} where it gives an
+    argument another array
     """
     worst = 0.0
     for number, sizes in enumerate(CASES):
@@ -39,6 +40,12 @@ def judge_backward(function, name):
                 continue
             at = max(errors, key=errors.get)
             worst = max(worst, errors[at])
+            if errors[at] > CENTRAL_TOLERANCE and label in (rebound or {}):
+                return [f"wrong: line {rebound[label]} gives the name {label} to another array; "
+                        f"write into the one that is given: {label}[...] = ..."], 1
+            if errors[at] > CENTRAL_TOLERANCE and np.isnan(gradient).all():
+                return [f"wrong: nothing is written into {label}, which comes filled with nan: write "
+                        f"{label}[...] = ..."], 1
             if errors[at] > CENTRAL_TOLERANCE:
                 wrong = sum(error > CENTRAL_TOLERANCE for error in errors.values())
                 dims = zip(TABLE[key[1]].dims.split(), gradient.shape, strict=True)

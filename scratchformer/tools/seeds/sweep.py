@@ -11,8 +11,6 @@ import dataclasses
 import io
 import os
 import time
-import zipfile
-from concurrent.futures import as_completed
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -23,12 +21,15 @@ from scratchformer.engine.model import forward, parameter_shapes, unflatten
 from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import to_toml
 from scratchformer.run.data import allowed_next
+from scratchformer.run.folder import check_history
 from scratchformer.run.judge import LEARNED, count_wrong
 from scratchformer.run.memory import check_memory
+from scratchformer.run.own_rule import find_rule, trust_rule
+from scratchformer.run.run import Run
 from scratchformer.run.train import HISTORY_COLUMNS, prepare, train
 from scratchformer.system.errors import Diverged, RunError
-from scratchformer.system.files import write_atomically
-from scratchformer.system.pool import can_fork, count_cores, process_pool
+from scratchformer.system.files import check_links, lock_folder, read_file, write_atomically
+from scratchformer.system.pool import as_they_end, can_fork, count_cores, process_pool
 from scratchformer.tools.seeds.report import count_learned, make_table
 
 
@@ -81,6 +82,15 @@ class Sweep(NamedTuple):
     folder: Path
     results: list
 
+    def model(self, seed, run_class=Run):
+        """The Model that a seed came to, as a run of that seed has it; RunError if it has no result."""
+        for result in self.results:
+            if result.seed == seed and not result.note:
+                config = with_seed(self.config, seed)
+                run = run_class(self.folder, config)
+                return run.model_class(run, config.training.steps, result.params(config))
+        raise RunError(f"no result of seed {seed} in {self.folder}")
+
 
 def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
     """Train a config from each of the seeds that `folder` has no result of: a Sweep.
@@ -92,17 +102,20 @@ def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
     """
     seeds, folder = check_seeds(seeds), Path(folder)
     check_memory(config)
+    find_rule(config.data)              # Untrusted, before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    lock_folder(folder)
+    check_links(folder / "results" / "seed")
     (folder / "results").mkdir(parents=True, exist_ok=True)
     found = {seed: load_result(folder, config, seed) for seed in seeds}
     results = {seed: result for seed, result in found.items() if result}
     missing = [seed for seed in seeds if seed not in results]
-    futures, start = {}, time.perf_counter()
+    start = time.perf_counter()
     try:
         own = executor is None and missing
         with local_pool(config, len(missing)) if own else nullcontext(executor) as pool:
-            futures = {pool.submit(train_seed, config, seed): seed for seed in missing}
-            for future in as_completed(futures):
-                result = take(future, futures[future])
+            for number, result, error in as_they_end(pool, train_seed, [(config, seed) for seed in missing]):
+                result = result if error is None else failed(missing[number], error)
                 results[result.seed] = result
                 if len(result.history):
                     save_result(folder, config, result)
@@ -111,8 +124,6 @@ def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
                 progress(f"{count_learned(results.values())} seeds learned the rule; {left} to go, "
                          f"{rate:.2f} s each")
     finally:
-        for future in futures:
-            future.cancel()
         done = Sweep(config, folder, [results[seed] for seed in seeds if seed in results])
         write_atomically(folder / "seeds.csv", make_table(done.results).encode())
     return done
@@ -141,6 +152,7 @@ def train_seed(config, seed):
     """The Result of one seed: the same numbers as a run of it; a run that diverges is one too."""
     start = time.perf_counter()
     config = with_seed(config, seed)
+    trust_rule(config.data.rule)        # as it is where the job comes from, which may be another process
     data, judge, state = prepare(config)
     wrong = constrained = 0
     loss, note = np.nan, ""
@@ -165,13 +177,10 @@ def train_seed(config, seed):
     )
 
 
-def take(future, seed):
-    """The Result of a finished job; one that raised is a Result without history."""
-    try:
-        return future.result()
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Result(seed, np.zeros(0), np.zeros((0, len(HISTORY_COLUMNS))), 0, 0, np.nan, np.nan, reason)
+def failed(seed, error):
+    """The Result of a job that raised: one without history."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return Result(seed, np.zeros(0), np.zeros((0, len(HISTORY_COLUMNS))), 0, 0, np.nan, np.nan, reason)
 
 
 def local_pool(config, jobs):
@@ -199,10 +208,28 @@ def save_result(folder, config, result):
 def load_result(folder, config, seed):
     """The stored Result of a seed of this very config, None if there is none that can be read."""
     try:
-        with np.load(io.BytesIO(result_path(folder, seed).read_bytes()), allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_file(result_path(folder, seed))), allow_pickle=False) as file:
             if str(file["config"]) != to_toml(with_seed(config, seed)):
                 return None
             values = {name: file[name] if file[name].ndim else file[name].item() for name in Result._fields}
-            return Result(**values)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            result = Result(**values)
+            check_result(result, config, seed)
+            return result
+    except Exception:                   # a damaged file can raise nearly anything: the seed is trained again
         return None
+
+
+def check_result(result, config, seed):
+    """ValueError unless this is what a training of a seed comes to."""
+    size = sum(int(np.prod(shape)) for shape in parameter_shapes(
+        config.model, config.data.numbers + len(config.data.operators)).values())
+    if result.seed != seed or result.theta.shape != (size,) or not isinstance(result.note, str) \
+            or not result.note.isprintable():
+        raise ValueError("of another form")
+    if result.note:                     # it diverged: what there was until then
+        return
+    check_history(result.history, config.training.steps, config.training.steps)
+    if not 0 <= result.wrong <= result.constrained or not 0 <= result.loss < 1e6 or not result.seconds >= 0:
+        raise ValueError("not possible")
+    if not np.isfinite(result.theta).all():
+        raise ValueError("not finite")

@@ -6,39 +6,14 @@ at them, and is called once for each way its looks can turn out; its answer hold
 that agree there. `plus_last_even`, asked about a context that ends in an odd number, looks at one token.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from scratchformer.system.errors import RunError
+from scratchformer.tools.explore.history import History
 
 MOST = np.iinfo(np.uint16).max          # answers that a table can number
-
-
-class History(Sequence):
-    """A history whose tokens are chosen when the rule looks at them: the first look gives token 0.
-
-    ids: (length,) list of token ids, -1 where nobody has looked; looked: positions in order of looks
-    """
-
-    def __init__(self, vocabulary, ids):
-        self.vocabulary, self.ids, self.looked = vocabulary, ids, []
-
-    def __len__(self):
-        return len(self.ids)
-
-    def __eq__(self, other):
-        return list(self) == other
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self.ids))[index]]
-        token = self.ids[index]
-        if token < 0:
-            self.looked.append(index)
-            token = self.ids[index] = 0
-        return self.vocabulary[token]
 
 
 class RuleTable:
