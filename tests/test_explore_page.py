@@ -244,8 +244,12 @@ def test_a_walk_that_uses_every_control(opened):
     text = b.text("#readout-text")
     assert "q[3,0] * k[1,0] + q[3,1] * k[1,1]" in text and "attention.py" in text
     assert "goes to attention[3,0]" in text
-    for view in ("gradient", "change", "values"):
-        b.click(f"#view-{view}")
+    b.click("#view-gradient")
+    b.mouse("mouseMoved", *b.place('[data-weights="W_q"] [data-cell="1,0"]'))
+    b.settle()
+    assert "dW_q[1,0] = " in b.text("#weight-hover") and "embed[3,1] * dq[3,0]" in b.text("#weight-hover")
+    b.click("#view-change")
+    b.click("#view-values")
     b.click('[data-weights="W_k"] [data-cell="0,0"]')
     b.type("#weight", "0.75")
     b.key("Enter")

@@ -115,7 +115,9 @@ class Heatmap {
         const x = value(i, j), index = i * this.columns + j, none = masked(i, j);
         const color = color_of(map, this.kind === "signed" ? 0.5 + 0.5 * (x / scale) : x / scale);
         set(this.rects[index], { fill: none ? "var(--empty)" : css(color) });
-        if (this.digits) set(this.texts[index], { text: none ? "" : short(x, this.kind), fill: is_dark(color) ? "#fff" : "#111" });
+        if (!this.digits) continue;
+        const text = none ? "" : short(x, this.kind);
+        set(this.texts[index], { text, fill: is_dark(color) ? "#fff" : "#111", class: text.length > 5 ? "digits long" : "digits" });
       }
     }
     for (let j = 0; j < this.columns; j++) set(this.column_labels[j], { text: column(j) });

@@ -63,8 +63,13 @@ const weights_panel = {
     return entry_label(name, this.index(name, place));
   },
 
+  // A weight in a sentence; with the gradients in view, how its gradient comes about.
   describe(name, place) {
     const at = params[name].offset + place;
+    if (S.view === "gradient") {
+      const { label, lines } = explanation("dp", name, this.index(name, place));
+      return `${label} ${lines.map(({ text }) => text).join(" ")}`;
+    }
     return `${this.label(name, place)} = ${number(theta[at])}, gradient ${number(gradient[at])}`;
   },
 
