@@ -20,7 +20,7 @@ class Browser:
 
     def __init__(self, process, reader, writer):
         self.process, self.reader, self.writer = process, reader, writer
-        self.number, self.session, self.events = 0, None, []
+        self.number, self.session, self.waiting = 0, None, b""
         self.problems, self.requests = [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -44,14 +44,14 @@ class Browser:
 
     def read(self):
         """The next message; of an event, what it tells is noted."""
-        parts = []
-        while (byte := self.reader.read(1)) != b"\0":
-            if not byte:
+        parts = [self.waiting]
+        while b"\0" not in parts[-1]:
+            parts.append(os.read(self.reader.fileno(), 1 << 20))
+            if not parts[-1]:
                 raise RuntimeError("the browser is gone")
-            parts.append(byte)
-        message = json.loads(b"".join(parts))
+        text, _, self.waiting = b"".join(parts).partition(b"\0")
+        message = json.loads(text)
         method, params = message.get("method", ""), message.get("params", {})
-        self.events.append(method)
         if method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.problems.append(details.get("exception", {}).get("description") or details["text"])

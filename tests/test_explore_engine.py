@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, open_browser
 from conftest import REPO, make_params
 
 from scratchformer.engine.adam import AdamSettings
@@ -18,6 +19,7 @@ from scratchformer.tools.explore.expressions import Untranslatable
 from scratchformer.tools.explore.javascript import engine_code, symbolic_code, table
 from scratchformer.tools.explore.translate import Writer, translate_engine
 
+DRIVER = REPO / "tests" / "explorer_engine.js"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
 CONFIGS = [load_config(name) for name in config_names()]
@@ -59,8 +61,7 @@ def flat(params):
 def run_node(tmp_path, cases, trainings):
     """What the translated engine makes of them."""
     script, given = tmp_path / "engine.js", tmp_path / "cases.json"
-    driver = (REPO / "tests" / "explorer_engine.js").read_text("utf-8")
-    script.write_text(engine_code() + driver, "utf-8")
+    script.write_text(engine_code() + DRIVER.read_text("utf-8"), "utf-8")
     given.write_text(json.dumps({"table": table(), "cases": cases, "trainings": trainings}))
     done = subprocess.run([NODE, script, given], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -76,15 +77,32 @@ def worst_error(found, expected):
     return float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-300))
 
 
+def case(model, V, params, tokens, targets):
+    """A state as the page is given it."""
+    return {"sizes": sizes(model, V), "theta": flat(params).tolist(), "tokens": tokens.tolist(),
+            "targets": targets.tolist(), "use_residual": model.use_residual}
+
+
 @needs_node
 def test_every_activation_and_gradient_is_the_engines(tmp_path):
     states = list(random_states())
-    cases = [
-        {"sizes": sizes(model, V), "theta": flat(params).tolist(), "tokens": tokens.tolist(),
-         "targets": targets.tolist(), "use_residual": model.use_residual}
-        for model, V, params, tokens, targets in states
-    ]
-    found = run_node(tmp_path, cases, [])["results"]
+    check_states(states, run_node(tmp_path, [case(*state) for state in states], [])["results"])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_so_it_is_in_a_browser():
+    states, found = list(random_states()), []
+    with open_browser() as browser:
+        browser.run(f"{engine_code()}{DRIVER.read_text('utf-8')}; 0")
+        for start in range(0, STATES, 50):
+            cases = [case(*state) for state in states[start : start + 50]]
+            given = json.dumps({"table": table(), "cases": cases, "trainings": []})
+            found += json.loads(browser.run(f"run_cases({given})"))["results"]
+    check_states(states, found)
+
+
+def check_states(states, found):
+    """Every array that was found is the engine's."""
     assert len(found) == STATES
     worst = {}
     for (model, _, params, tokens, targets), result in zip(states, found, strict=True):
@@ -155,7 +173,8 @@ def test_names_and_comments_are_kept():
     ("for i in y: pass", "a loop over something else than range()"), ("x = 0 < y < 2", "this comparison"),
     ("for i in range(0, 9, 2): pass", "a range with a step"), ("delete = 3", "the name delete"),
     ("x = 'text'", "the constant 'text'"), ("x = y if z else ~y", "this sign"), ("y *= 2", "this change"),
-    ("f(y, out=z)", "an argument by name"), ("x = y = 2", "this assignment"),
+    ("f(y, out=z)", "an argument by name"), ("x = y.strides[0]", "the attribute strides"),
+    ("x = w + 1", "w, which is not set"), ("x = tanh(y)", "tanh()"), ("x = y = 2", "this assignment"),
 ])
 def test_what_has_no_counterpart_is_told_with_file_and_line(line, what):
     with pytest.raises(Untranslatable) as caught:

@@ -1,6 +1,7 @@
 """The explorer's page: what Python writes, and what a real browser makes of it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -111,11 +112,28 @@ def test_the_page_in_docs_is_the_current_one():
 def test_the_command(tmp_path):
     small = ("--set", "training.steps=20", "--set", "data.num_sequences=40", "--out", tmp_path)
     name = run_name("training.steps=20", "data.num_sequences=40")
-    for words in (("explore", "plus_last_even"), ("plus_last_even", "--explore", "--step", "0")):
-        done = run_cli(*words, *small)
+    for words in (("explore", "plus_last_even"), ("plus_last_even", "--explore", "--step", "0", "--open")):
+        done = run_cli(*words, *small, env=os.environ | {"BROWSER": "true"})
         assert done.returncode == 0, done.stderr
         assert f"explorer: {tmp_path / name / 'explore.html'} (" in done.stdout
     assert '"start": 0,' in (tmp_path / name / "explore.html").read_text("utf-8")
+
+
+def test_a_model_too_large_to_look_at_is_refused_before_it_is_trained(tmp_path):
+    done = run_cli("explore", "plus_last_even", "--set", "model.n_embd=64", "--out", tmp_path)
+    assert done.returncode == 2 and "at most 20,000 parameters, this one has" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_modules_declare_is_used():
+    code = "\n".join((EXPLORER / f"{name}.js").read_text("utf-8") for name in MODULES)
+    declared = re.findall(r"^(?:function|const|let|class) (\w+)", code, re.MULTILINE)
+    methods = re.findall(r"^  (?!if|for|while|return|switch|constructor)(\w+)\(.*\) \{$", code, re.MULTILINE)
+    html = (EXPLORER / "page.html").read_text("utf-8")
+    unused = [name for name in declared + methods if len(re.findall(rf"\b{name}\b", code)) < 2]
+    assert len(declared) > 60 and len(methods) > 50 and not unused
+    named = {*re.findall(r'\$\("([\w-]+)"\)', code)}
+    assert named and named <= {*re.findall(r'id="([\w-]+)"', html)}
 
 
 # in the browser
@@ -226,8 +244,12 @@ def test_a_walk_that_uses_every_control(opened):
     text = b.text("#readout-text")
     assert "q[3,0] * k[1,0] + q[3,1] * k[1,1]" in text and "attention.py" in text
     assert "goes to attention[3,0]" in text
-    for view in ("gradient", "change", "values"):
-        b.click(f"#view-{view}")
+    b.click("#view-gradient")
+    b.mouse("mouseMoved", *b.place('[data-weights="W_q"] [data-cell="1,0"]'))
+    b.settle()
+    assert "dW_q[1,0] = " in b.text("#weight-hover") and "embed[3,1] * dq[3,0]" in b.text("#weight-hover")
+    b.click("#view-change")
+    b.click("#view-values")
     b.click('[data-weights="W_k"] [data-cell="0,0"]')
     b.type("#weight", "0.75")
     b.key("Enter")
@@ -280,6 +302,21 @@ def test_a_walk_that_uses_every_control(opened):
     b.click("#tour-back")
     b.key("Escape")
     assert b.run("$('tour-box').hidden")
+
+
+@needs_browser
+def test_every_control_has_a_name_and_is_reached_by_the_keyboard(opened):
+    nameless = """Array.from(document.querySelectorAll("button, input, select, [tabindex]"))
+        .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || (e.labels || []).length))
+        .map((e) => e.outerHTML.slice(0, 80))"""
+    assert opened.run(nameless) == []
+    assert opened.run("document.querySelectorAll('.plane [data-drag]:not([tabindex])').length") == 0
+    opened.run("document.querySelector('[data-box=scores] svg').focus()")
+    for key in ("ArrowDown", "ArrowRight", "ArrowDown"):
+        opened.key(key)
+    assert "scores[2,1]" in opened.text("#readout-text")
+    opened.key("Enter")
+    assert opened.run("S.pinned.name") == "scores"
 
 
 @needs_browser
@@ -336,7 +373,7 @@ def test_how_long_a_redraw_takes(opened):
         timings.length = 0;
         for (let n = 0; n < 60; n++) {
             theta[n % theta.length] += 0.01;
-            changed();
+            redraw();                           // all panels, in view or not
             await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
         }
         return timings.slice(10).sort((a, b) => a - b);
@@ -366,6 +403,19 @@ def test_odd_models(browser, odd_run, tmp_path):
         assert "principal axes" in browser.text("#plane-embed-note")
         assert "slice" in browser.text("#plane-stream-note")
     assert "NaN" not in browser.run("document.querySelector('#planes').innerHTML")
+    assert browser.problems == []
+
+
+@needs_browser
+def test_a_rule_that_is_not_known_everywhere(browser, tmp_path):
+    rule = tmp_path / "rule.py"
+    rule.write_text("def f(history):\n    even = [x for x in history if x != '+' and x % 2 == 0]\n"
+                    "    return {even[-1]} if history[-1] == '+' and even else None\n")
+    run = train_run(tmp_path / "own", "training.warmup_steps=0", config=str(rule))
+    browser.problems.clear()
+    browser.open(write_page(run.last, tmp_path))
+    browser.type("#sequence", "1 3 5 7 1 3 5 +")
+    assert "cannot be asked here" in browser.text("#sentence") or "allows" in browser.text("#sentence")
     assert browser.problems == []
 
 

@@ -129,7 +129,7 @@ const forward_panel = {
       const masked = key === "T" ? (i, j) => j > i : () => false;
       for (let i = 0; i < map.rows; i++) for (let j = 0; j < map.columns; j++) if (!masked(i, j)) limit = Math.max(limit, Math.abs(at(i, j)));
       map.draw(at, {
-        limit: map.kind === "probability" ? 1 : limit, lit: rank ? S.position : -1, masked,
+        limit: map.kind === "probability" ? 1 : name === "loss" && !S.gradient ? Math.max(limit, Math.log(SIZES.V)) : limit, lit: rank ? S.position : -1, masked,
         row: rank ? (i) => word_at(i) : undefined,
         column: map.columns > 24 ? undefined : key === "T" ? (j) => word_at(j) : key === "V" ? (j) => WORDS[j] : rank ? (j) => `${j}` : undefined,
       });

@@ -12,6 +12,18 @@ window.explorer = explorer;
 const parts = [sequence_panel, forward_panel, planes_panel, weights_panel, training, save_panel, tour];
 for (const part of parts) part.setup();
 panels.push(sequence_panel, training, forward_panel, planes_panel, weights_panel);
+const roots = { "panel-train": training, "panel-forward": forward_panel, planes: planes_panel, "panel-weights": weights_panel };
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const panel = roots[target.id];
+    panel.hidden = !isIntersecting;
+    if (isIntersecting && panel.stale) {
+      panel.stale = false;
+      panel.render();
+    }
+  }
+}, { rootMargin: "150px" });
+for (const id of Object.keys(roots)) watcher.observe($(id));
 
 const prefers = window.matchMedia("(prefers-color-scheme: dark)");
 set_theme(prefers.matches ? "dark" : "light");

@@ -177,8 +177,8 @@ const planes_panel = {
     const paths = [], names = [];
     for (const [token, { d, size, corners }] of [...tokens].sort(([one], [other]) => one - other)) {
       const [x, y] = plane.to(["x", "y"].map((axis) => corners.reduce((sum, corner) => sum + corner[axis], 0) / corners.length));
-      const opacity = [0.16, 0.4, 0.27][paths.length % 3];      // neighbours of like colours stay apart
-      paths.push(make("svg:path", { d, fill: token_color(token), stroke: token_color(token), class: "region", opacity }));
+      const opacity = [0.16, 0.4, 0.27][token % 3];         // neighbours of like colours stay apart
+      paths.push(make("svg:path", { d, fill: token_color(token), class: "region", opacity }));
       if (size > 250) names.push(make("svg:text", { x, y, class: "region-name", "text-anchor": "middle", "dominant-baseline": "central", fill: token_color(token), text: WORDS[token] }));
     }
     return [...paths, ...names];

@@ -121,6 +121,7 @@ function numbers_csv() {
 
 // A panel's drawings and their names as one SVG that stands by itself: colours written out.
 function panel_svg(panel) {
+  redraw();
   const frame = panel.getBoundingClientRect(), style = getComputedStyle(document.documentElement);
   const colors = {};
   for (const name of ["--ink", "--soft", "--paper", "--page", "--line", "--empty", "--q", "--k", "--v", "--mixed", "--loss", "--error", "--accent"]) colors[name] = style.getPropertyValue(name).trim();
@@ -130,7 +131,7 @@ function panel_svg(panel) {
     make("svg:rect", { width: frame.width, height: frame.height, fill: colors["--page"] }));
   for (const title of panel.querySelectorAll("h2, h3, [data-caption]")) {
     const box = title.getBoundingClientRect();
-    if (box.width) all.append(make("svg:text", { x: box.left - frame.left, y: box.top - frame.top + box.height * 0.75, "font-size": title.matches("h2") ? 17 : 13, "font-weight": 600, fill: colors["--ink"], text: title.textContent }));
+    if (box.width) all.append(make("svg:text", { x: box.left - frame.left, y: box.top - frame.top + box.height * 0.75, "font-size": title.matches("h2") ? 17 : 13, "font-weight": 600, fill: colors["--ink"], text: [...title.childNodes].map((part) => part.textContent).join("  ") }));
   }
   for (const svg of panel.querySelectorAll("svg")) {
     const box = svg.getBoundingClientRect(), copy = svg.cloneNode(true);

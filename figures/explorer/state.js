@@ -126,13 +126,6 @@ const computed = { cache: null, dcache: null, target: 0, allowed: [], answers: [
 
 // Everything that follows from the state.
 function compute() {
-  if (computed.base_step !== S.step) {              // what the snapshot answers, before edits
-    const edited = theta.slice();
-    theta.set(base);
-    computed.base_answers = answers();
-    computed.base_step = S.step;
-    theta.set(edited);
-  }
   const T = S.ids.length;
   S.position = Math.min(S.position, T - 1);
   const { cache, dcache } = caches_for(T);
@@ -147,7 +140,16 @@ function compute() {
   engine.forward_pass(params, cache);
   engine.backward_pass(params, cache, dparams, dcache);
   engine.forward_pass(params, grid);
+  if (computed.base_step !== S.step && edit_count()) {          // what the snapshot answers, before edits
+    const edited = theta.slice();
+    theta.set(base);
+    computed.base_answers = answers();
+    computed.base_step = S.step;
+    theta.set(edited);
+  }
   computed.answers = answers();
+  if (computed.base_step !== S.step) computed.base_answers = computed.answers;
+  computed.base_step = S.step;
   computed.wrong = sample.places.filter(({ ids }, i) => !ids.includes(computed.answers[i])).length;
 }
 
@@ -172,22 +174,26 @@ function verdict(t) {
 
 // ---- changes
 
-const panels = [];                      // each has render(); main.js lists them
+const panels = [];                      // {render(), root}; main.js lists them
 let waiting = false;
 const timings = [];                     // milliseconds of each redraw, by the page's own clock
 
-// Compute and draw everything, once for all changes of this moment.
+// Compute and draw what is in view, once for all changes of this moment.
 function changed() {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(redraw);
+  requestAnimationFrame(() => redraw(false));
 }
 
-function redraw() {
+// A panel out of view is drawn when it comes into view, or with `everything`.
+function redraw(everything = true) {
   waiting = false;
   const start = performance.now();
   compute();
-  for (const panel of panels) panel.render();
+  for (const panel of panels) {
+    panel.stale = !everything && panel.hidden;
+    if (!panel.stale) panel.render();
+  }
   write_address();
   timings.push(performance.now() - start);
 }

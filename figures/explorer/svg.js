@@ -20,8 +20,9 @@ function set(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (element[`_${name}`] === value) continue;            // writing what is there costs as much as a change
     element[`_${name}`] = value;
-    if (name === "text") element.textContent = value;
-    else element.setAttribute(name, value);
+    if (name !== "text") element.setAttribute(name, value);
+    else if (element.firstChild) element.firstChild.nodeValue = value;
+    else element.textContent = value;
   }
   return element;
 }
@@ -114,7 +115,9 @@ class Heatmap {
         const x = value(i, j), index = i * this.columns + j, none = masked(i, j);
         const color = color_of(map, this.kind === "signed" ? 0.5 + 0.5 * (x / scale) : x / scale);
         set(this.rects[index], { fill: none ? "var(--empty)" : css(color) });
-        if (this.digits) set(this.texts[index], { text: none ? "" : short(x, this.kind), fill: is_dark(color) ? "#fff" : "#111" });
+        if (!this.digits) continue;
+        const text = none ? "" : short(x, this.kind);
+        set(this.texts[index], { text, fill: is_dark(color) ? "#fff" : "#111", class: text.length > 5 ? "digits long" : "digits" });
       }
     }
     for (let j = 0; j < this.columns; j++) set(this.column_labels[j], { text: column(j) });

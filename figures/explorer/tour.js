@@ -94,7 +94,8 @@ const tour = {
     $("tour-back").disabled = i === 0;
     $("tour-next").textContent = i === STOPS.length - 1 ? "done" : "next";
     $("tour-box").hidden = false;
-    const top = panel.getBoundingClientRect().top + window.scrollY - $("controls").offsetHeight - 8;
+    const covered = getComputedStyle($("controls")).position === "sticky" ? $("controls").offsetHeight : 0;
+    const top = panel.getBoundingClientRect().top + window.scrollY - covered - 8;
     window.scrollTo({ top: stop.panel === "panel-sequence" ? 0 : top });
     $("tour-next").focus({ preventScroll: true });
   },

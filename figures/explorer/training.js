@@ -130,7 +130,7 @@ const training = {
       }
       this.speed = (1000 * done) / (performance.now() - start);
       steps = Math.max(1, Math.round((this.speed * SLICE) / 4000));
-      if (theta.length < 2000 || this.trainer.step % 4 === 0) redraw();
+      if (theta.length < 2000 || this.trainer.step % 4 === 0) redraw(false);
       this.running = setTimeout(turn, 0);
     };
     this.running = setTimeout(turn, 0);

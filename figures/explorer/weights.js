@@ -63,8 +63,13 @@ const weights_panel = {
     return entry_label(name, this.index(name, place));
   },
 
+  // A weight in a sentence; with the gradients in view, how its gradient comes about.
   describe(name, place) {
     const at = params[name].offset + place;
+    if (S.view === "gradient") {
+      const { label, lines } = explanation("dp", name, this.index(name, place));
+      return `${label} ${lines.map(({ text }) => text).join(" ")}`;
+    }
     return `${this.label(name, place)} = ${number(theta[at])}, gradient ${number(gradient[at])}`;
   },
 
@@ -99,8 +104,9 @@ const weights_panel = {
   grab(name, event) {
     const cell = cell_of(event);
     if (!cell) return;
-    event.preventDefault();
     this.choose(name, this.place(name, cell));
+    if (event.pointerType === "touch") return;          // there it scrolls the page; the field below changes it
+    event.preventDefault();
     const start = event.clientY, before = this.value();
     const size = Math.max(0.2, ...params[name].values().map(Math.abs)) / 50;
     let moved = false;

@@ -11,10 +11,13 @@ ARGUMENTS = (*TRAINED, STEP, SEQUENCE, Argument("--open", "open the page in the 
 
 def run(args):
     """Write the page and print where it is."""
-    model, _ = train_model(args, requested_run(args))
+    run = requested_run(args)
+    from scratchformer.tools.explore.javascript import check_explorable, page_code, table
+
+    check_explorable(run)
+    model, _ = train_model(args, run)
     from scratchformer.figures.explorer.page import explorer_page
     from scratchformer.system.files import write_atomically
-    from scratchformer.tools.explore.javascript import page_code, table
 
     path = model.run.folder / "explore.html"
     page = explorer_page(model, page_code(model), table())

@@ -2,6 +2,8 @@
 
 import ast
 
+from scratchformer.engine.names import TABLE
+
 BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 CALLS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow"}
 COMPARE = {ast.Eq: "===", ast.NotEq: "!==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
@@ -11,6 +13,7 @@ RESERVED = {
     "instanceof", "let", "new", "null", "static", "super", "switch", "this", "throw", "typeof", "undefined",
     "var", "void",
 }
+ATTRIBUTES = {"shape", "T", "itemsize", *TABLE}         # of arrays, and the arrays of a container
 STRONG = (ast.Name, ast.Constant, ast.Call, ast.Subscript, ast.Attribute, ast.Tuple)     # need no brackets
 
 
@@ -21,11 +24,13 @@ class Untranslatable(Exception):
 class Expressions:
     """What turns an expression into text.
 
-    file: of the source, for messages; symbolic: arithmetic as calls
+    file: of the source, for messages; functions: names of those that may be called; symbolic: arithmetic as
+    calls; scopes: the names that are set, block by block
     """
 
-    def __init__(self, file, symbolic):
-        self.file, self.symbolic = file, symbolic
+    def __init__(self, file, functions, symbolic):
+        self.file, self.functions, self.symbolic = file, functions, symbolic
+        self.scopes = [set()]
 
     def fail(self, node, what):
         return Untranslatable(f"{self.file}:{node.lineno}: {what} has no JavaScript here")
@@ -48,7 +53,11 @@ class Expressions:
         return name
 
     def on_Name(self, node):
-        return "NaN" if node.id == "nan" else self.name(node, node.id)
+        if node.id == "nan":
+            return "NaN"
+        if not any(node.id in scope for scope in self.scopes):
+            raise self.fail(node, f"{node.id}, which is not set in this block or around it,")
+        return self.name(node, node.id)
 
     def on_Constant(self, node):
         if isinstance(node.value, bool):
@@ -58,6 +67,8 @@ class Expressions:
         return repr(node.value)
 
     def on_Attribute(self, node):
+        if node.attr not in ATTRIBUTES:
+            raise self.fail(node, f"the attribute {node.attr}")
         return f"{self.value(node.value)}.{node.attr}"
 
     def on_Subscript(self, node):
@@ -136,4 +147,6 @@ class Expressions:
             return arguments[0]
         if function.id in MATHS and not self.symbolic:
             return f"{MATHS[function.id]}({', '.join(arguments)})"
+        if function.id not in self.functions and function.id not in MATHS:
+            raise self.fail(node, f"{function.id}()")
         return f"{self.name(function, function.id)}({', '.join(arguments)})"

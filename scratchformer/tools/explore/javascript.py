@@ -1,13 +1,24 @@
 """The JavaScript of the page that comes from Python: the engine, once to compute and once to explain."""
 
+from math import prod
 from pathlib import Path
 
 from scratchformer.engine.names import ACTIVATIONS, INPUTS, PARAMETERS
+from scratchformer.system.errors import RunError
 from scratchformer.tools.explore.rule import rule_code
 from scratchformer.tools.explore.translate import MODULES, function_names, translate_engine
 
 HERE = Path(__file__).parent
+MOST_PARAMETERS = 20_000
 SYMBOLIC = ("add", "sub", "mul", "div", "pow", "neg", "exp", "log", "sqrt", "max", "dot", "empty", "add_to")
+
+
+def check_explorable(run):
+    """RunError if a model has too many numbers to be looked at one by one."""
+    size = sum(prod(shape) for shape in run.files.shapes.values())
+    if size > MOST_PARAMETERS:
+        raise RunError(f"--explore: the page shows every number of a model; at most {MOST_PARAMETERS:,} "
+                       f"parameters, this one has {size:,}")
 
 
 def page_code(model):

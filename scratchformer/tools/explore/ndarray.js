@@ -28,6 +28,11 @@ class NDArray {
     return this.shape.reduce((product, size) => product * size, 1);
   }
 
+  // bytes of a number: all are float64
+  get itemsize() {
+    return 8;
+  }
+
   // x[i], x[i, j]: what lies under the first indices, a view
   row(i, j) {
     if (j === undefined) return new NDArray(this.data, this.shape.slice(1), this.at(i), this.s1, this.s2, this.s3);

@@ -97,11 +97,6 @@ class RuleWriter(Writer):
             return "null"
         return json.dumps(node.value) if isinstance(node.value, str) else super().on_Constant(node)
 
-    def on_Name(self, node):
-        if not any(node.id in scope for scope in self.scopes):
-            raise self.fail(node, f"{node.id}, which is set outside of the function,")
-        return super().on_Name(node)
-
     def on_Set(self, node):
         return f"[{', '.join(map(self.value, node.elts))}]"
 

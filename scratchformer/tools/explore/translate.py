@@ -24,8 +24,10 @@ INDENT = "  "
 
 def translate_engine(symbolic=False, modules=MODULES):
     """JavaScript of the functions of these modules, in the order in which they need each other."""
+    known = function_names(MODULES)
     return "\n".join(
-        Writer(inspect.getsource(module), Path(module.__file__).name, symbolic).text() for module in modules
+        Writer(inspect.getsource(module), Path(module.__file__).name, known, symbolic).text()
+        for module in modules
     )
 
 
@@ -38,13 +40,14 @@ def function_names(modules):
 class Writer(Expressions):
     """One module's Python source as JavaScript.
 
-    source: Python; file: its name for messages; symbolic: arithmetic as calls
+    source: Python; file: its name for messages; functions: names of those that it may call; symbolic:
+    arithmetic as calls
     """
 
-    def __init__(self, source, file, symbolic=False):
-        super().__init__(file, symbolic)
+    def __init__(self, source, file, functions=(), symbolic=False):
+        super().__init__(file, functions, symbolic)
         self.source = source
-        self.lines, self.depth, self.scopes, self.parameters = [], 0, [set()], set()
+        self.lines, self.depth, self.parameters = [], 0, set()
         self.comments = {
             token.start[0]: token.string.removeprefix("#").strip()
             for token in tokenize.generate_tokens(io.StringIO(source).readline)
