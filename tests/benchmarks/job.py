@@ -37,8 +37,8 @@ from scratchformer.run.config import load_config
 from scratchformer.run.run import Run
 marks.append(("import scratchformer", time.time()))
 run = Run({out!r}, load_config("plus_last_even"))
-run.files.start()
 data, judge, state = run.prepared
+run.files.start(data)
 marks.append(("draw data, start the run", time.time()))
 spent = dict(evaluate=0.0, save=0.0)
 def timed(function, key):
