@@ -1,6 +1,6 @@
 """Kill `run.py` with signal 9 at random moments of training, drawing and filming, time and again.
 
-    python tests/kill9.py --kills 200 --folder /tmp/kill9
+    python tests/kill9.py --kills 200 --folder /tmp/kill9       # --signal TERM, INT, HUP: those end in time
 
 After each kill every file under its final name must be whole. Whenever a command gets to its end, every
 file must have the bytes that an undisturbed run wrote, and no temporary file may be left.
@@ -101,19 +101,29 @@ def leftovers(folder):
     return [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]
 
 
-def kill_at_random(process, earliest, latest, draw):
-    """Kill a process and its group at a moment between: whether it was still running."""
+def kill_at_random(process, earliest, latest, draw, number=signal.SIGKILL):
+    """Send a signal to a process and its group at a moment between: whether it was still running.
+
+    Any signal but SIGKILL ends it in time, with 128 + its number and one line.
+    """
     try:
         process.wait(draw.uniform(earliest, latest))
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-    stderr = process.communicate()[1]
-    assert process.returncode in (0, -signal.SIGKILL) and "Traceback" not in stderr, stderr
+        os.killpg(process.pid, number)
+    stderr = process.communicate(timeout=10)[1]
+    code = -signal.SIGKILL if number == signal.SIGKILL else 128 + number
+    assert process.returncode in (0, code) and "Traceback" not in stderr, (process.returncode, stderr)
+    if process.returncode == 128 + number:
+        assert stderr.startswith("run.py: interrupted") and stderr.count("\n") == 1, stderr
+        assert not subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True).stdout
     return process.returncode != 0
 
 
-def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0, say=lambda text: None):
-    """Kill so many times: a Counter of what was going on.
+def torture(
+    folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0, say=lambda text: None,
+    number=signal.SIGKILL,
+):
+    """Kill so many times, by a signal of that number: a Counter of what was going on.
 
     AssertionError, or what a reader of the file raises, if anything is not as it should be.
     """
@@ -124,14 +134,18 @@ def torture(folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0,
     earliest = starting_seconds()
     seconds = [job.finish(whole, *(["--retrain"] if job is commands[0] else [])) for job in commands]
     expected = contents(whole)
-    state = out / next(whole.glob("plus_last_even*")).name / "checkpoints" / "state.npz"
+    (run,) = whole.glob("plus_last_even*")
+    state = out / run.name / "checkpoints" / "state.npz"
     counts = Counter()
     while counts.total() < kills:
         for job, latest in zip(commands, seconds, strict=True):
             for _ in range(2):
                 more = ["--resume"] if job is commands[0] and state.is_file() else []
-                if counts.total() < kills and kill_at_random(job.start(out, *more), earliest, latest, draw):
+                if counts.total() >= kills:
+                    continue
+                if kill_at_random(job.start(out, *more), earliest, latest, draw, number):
                     counts[job.name] += 1
+                    assert number == signal.SIGKILL or not leftovers(out)
                     check_against(expected, contents(out))
             more = ["--resume"] if job is commands[0] and state.is_file() else []
             job.finish(out, *more)
@@ -161,9 +175,11 @@ def main():
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where to (default: a temporary folder)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", default="KILL", help="KILL, TERM, INT or HUP")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        counts = torture(args.folder or Path(temporary), args.kills, seed=args.seed, say=print)
+        counts = torture(args.folder or Path(temporary), args.kills, seed=args.seed, say=print,
+                         number=getattr(signal, f"SIG{args.signal}"))
     print(f"{counts.total()} kills, all files whole, same bits: {dict(counts)}")
 
 

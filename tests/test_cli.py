@@ -129,7 +129,7 @@ def test_gradcheck():
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_and_resumed_ends_with_the_same_bits(kill, tmp_path):
-    settings = ["training.steps=3000", "training.checkpoint_every=100", "training.eval_every=1000"]
+    settings = ["training.steps=12000", "training.checkpoint_every=400", "training.eval_every=4000"]
     whole = train_run(tmp_path / "whole" / "plus_last_even", *settings)
     command = ["plus_last_even", *SETTINGS, *(p for s in settings for p in ("--set", s)), "--figure", "2"]
     process = subprocess.Popen(

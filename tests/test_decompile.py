@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchformer.analysis.cases import Judge
-from scratchformer.run.own_rule import execute
+from scratchformer.run.foreign import execute
 from scratchformer.tools.decompile import decompile as decompiling
 from scratchformer.tools.decompile.clauses import Back, Constant, Scan, most_recent
 from scratchformer.tools.decompile.decompile import decompile, decompile_report, indent

@@ -19,6 +19,7 @@ import harness  # noqa: E402
 
 KINDS = [importlib.import_module(path.stem) for path in sorted(HERE.glob("trials_*.py"))]
 TRIALS = [trial for module in KINDS for trial in module.TRIALS]
+FAST = 10                               # trials of a kind that are run by default, spread over it
 COUNTS = {"trials": Counter(), "passed": Counter()}
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -70,8 +71,18 @@ def table():
 TABLE = []
 
 
+def fast_ones():
+    """Names of the trials that are run by default."""
+    kinds = {}
+    for trial in TRIALS:
+        if not trial.slow:
+            kinds.setdefault(trial.kind, []).append(trial.id)
+    return {name for names in kinds.values() for name in names[:: max(1, -(-len(names) // FAST))]}
+
+
 @pytest.mark.parametrize("trial", [
-    pytest.param(trial, id=trial.id, marks=[pytest.mark.slow] if trial.slow else []) for trial in TRIALS
+    pytest.param(trial, id=trial.id, marks=[] if trial.id in fast_ones() else [pytest.mark.slow])
+    for trial in TRIALS
 ])
 def test_trial(trial, finished, tmp_path):
     COUNTS["trials"][trial.kind] += 1

@@ -122,6 +122,17 @@ def test_landscape_is_the_second_half_of_the_forward_pass(case):
         np.testing.assert_allclose(landscape(params, resid_mid, use_residual), probs, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("dtype", "loss"), [(np.float32, 126 * np.log(2)), (np.float64, 1022 * np.log(2))])
+def test_a_probability_of_0_costs_what_the_least_number_of_its_dtype_does(dtype, loss):
+    params = make_params(ModelConfig(), 3, np.random.default_rng(0), scale=0.1)
+    params = type(params)(*(array.astype(dtype) for array in params))
+    params.b_unembed[:] = 0, -2000, 0
+    cache = forward(params, [[0]], [[1]])
+    _, gradients = backward(params, cache)
+    assert cache.probs[0, 0, 1] == 0 and float(cache.loss) == pytest.approx(loss)
+    assert np.isfinite(gradients.probs).all() and gradients.probs[0, 0, 1] < -1e37
+
+
 @pytest.mark.parametrize(("name", "change", "said"), [
     ("W_in", lambda array: array.astype(np.float32), r"W_in is float32 \(2, 32\); the other .* float64"),
     ("b_out", lambda array: array[:1], r"b_out is float64 \(1,\); the other .* ask for float64 \(2,\)"),
@@ -133,14 +144,3 @@ def test_parameters_that_do_not_fit_are_named(name, change, said):
     params = params._replace(**{name: change(getattr(params, name))})
     with pytest.raises(ValueError, match=said):
         forward(params, [[1, 2]])
-
-
-@pytest.mark.parametrize(("dtype", "loss"), [(np.float32, 126 * np.log(2)), (np.float64, 1022 * np.log(2))])
-def test_a_probability_of_0_costs_what_the_least_number_of_its_dtype_does(dtype, loss):
-    params = make_params(ModelConfig(), 3, np.random.default_rng(0), scale=0.1)
-    params = type(params)(*(array.astype(dtype) for array in params))
-    params.b_unembed[:] = 0, -2000, 0
-    cache = forward(params, [[0]], [[1]])
-    _, gradients = backward(params, cache)
-    assert cache.probs[0, 0, 1] == 0 and float(cache.loss) == pytest.approx(loss)
-    assert np.isfinite(gradients.probs).all() and gradients.probs[0, 0, 1] < -1e37

@@ -93,3 +93,13 @@ def test_where_no_process_can_be_started_the_work_is_done_here(monkeypatch):
     with pool.fork_pool(100, 5) as workers:
         assert workers is None
         assert list(pool.in_order(workers, double, [(1,)])) == [102]
+
+
+@pytest.mark.slow
+def test_processes_started_from_nothing_do_not_import_from_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("random", "pickle", "selectors", "types"):
+        (tmp_path / f"{name}.py").write_text("open('executed', 'w').close()\n")
+    with pool.process_pool(1, "spawn") as workers:
+        assert list(pool.in_order(workers, abs, [(-3,)])) == [3]
+    assert not (tmp_path / "executed").exists()

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from conftest import TINY, run_cli, run_name, train_run
@@ -147,3 +149,27 @@ def test_what_the_child_compiles_is_what_training_calls(tiny_run, dtype):
     params = type(theta)(*(array.astype(dtype) for array in theta))
     backward(params, forward(params, [[1, 2, 3]], [[2, 3, 4]]))
     assert len(backward_pass.signatures) == signatures
+
+
+def test_where_a_stretch_ends_changes_no_bit(tmp_path, monkeypatch):
+    """Stretches of one step, of a few, and as long as they may be: the same draws, so the same snapshots."""
+    found = []
+    for number, seconds in enumerate((1e-9, 1e-4, 100.0)):
+        monkeypatch.setattr("scratchformer.run.train.LONGEST", seconds)
+        settings = ("training.steps=200", "training.checkpoint_every=100", "training.eval_every=100")
+        found.append(snapshots(train_run(tmp_path / str(number), *settings)))
+    assert found[0] == found[1] == found[2] and len(found[0]) == 3
+
+
+def test_a_long_training_shows_its_progress(tmp_path):
+    """Without checkpoints and evaluations in between, it still comes back now and then."""
+    config = load_config("plus_last_even", [
+        *TINY, "training.steps=100000", "training.checkpoint_every=100000", "training.eval_every=100000",
+    ])
+    data, judge, state = prepare(config)
+    start, states = time.perf_counter(), []
+    for state in train(config, data, judge, state, lambda state: None):
+        states.append(state.step)
+        if len(states) == 12:
+            break
+    assert states[0] == 50 and states[-1] < 100_000 and time.perf_counter() - start < 30

@@ -69,6 +69,16 @@ class LazyHistory(Sequence):
     def __eq__(self, other):
         return list(self) == other
 
+    def copy(self):
+        """As a list, as that of a list is."""
+        return list(self)
+
+    def __add__(self, other):
+        return list(self) + other
+
+    def __radd__(self, other):
+        return other + list(self)
+
     def __getitem__(self, index):
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]

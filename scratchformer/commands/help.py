@@ -5,6 +5,7 @@ from scratchformer.commands.parsing import arguments_of, asked_by_flag, find_com
 from scratchformer.system.program import command_line
 
 MAIN = (SEED, SET, OUT, VISUALIZE, FIGURE)            # what the program's help shows of the arguments
+SCREEN = 24                                                 # lines
 LEFT = 23                                                   # columns of the left side
 
 
@@ -32,10 +33,11 @@ def command_help(name, command):
     words = [line(entry.metavar, entry.help) for entry in command.FLAGS[:1] if entry.metavar]
     if config:
         words.insert(0, options.pop(0))
+    gap = [""] * (len(words) + len(options) < SCREEN - 7)       # it goes first where the screen is full
     return "\n".join([
         f"usage: {command_line(calls[0])}{' [options]' * bool(options)}",
         f"   or: {command_line(calls[1])}{' [options]' * bool(options)}",
-        "", f"{command.HELP[0].upper()}{command.HELP[1:]}.", *words, *options, "",
+        "", f"{command.HELP[0].upper()}{command.HELP[1:]}.", "", *words, *options, *gap,
         f"example: {command_line(command.EXAMPLE)}",
     ])
 

@@ -28,8 +28,8 @@ def run(args):
     proof = prove(model, args.prove_limit, progress.show)
     progress.clear()
     path = model.run.folder / f"failures_step_{model.step:06d}.tsv"
+    print(prove_report(proof), flush=True)      # first: it has taken long, and may not find room on the disk
     write_atomically(path, failures_text(proof).encode())
-    print(prove_report(proof))
     print(f"failures: {path}")
     certificate = write_certificate(model, proof)
     print(f"certificate: {certificate or 'none: too many cases'}")

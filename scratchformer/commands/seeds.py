@@ -79,8 +79,7 @@ def train_seeds(args, chosen):
     if args.compare is not None:
         print(comparison(*sweeps))
         draw_compare(*sweeps, sweeps[0].folder, args.format, args.dpi)
-    broken = [result for done in sweeps for result in done.results if not len(result.history)]
-    return 1 if broken else 0
+    return lost(sweeps)
 
 
 def train_grid(args, chosen):
@@ -107,4 +106,9 @@ def train_grid(args, chosen):
     write_atomically(table, grid_table(cells).encode())
     print(grid_report(cells))
     print(f"picture: {picture}\ntable: {table}")
-    return 0
+    return lost([cell.sweep for cell in cells])
+
+
+def lost(sweeps):
+    """1 if a seed's process was lost, or it raised, so that nothing is known of it; else 0."""
+    return int(any(not len(result.history) for done in sweeps for result in done.results))

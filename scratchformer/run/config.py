@@ -183,7 +183,7 @@ def read_tree(name, seen=()):
         if path.parent == CONFIGS and isinstance(error, FileNotFoundError):
             raise ConfigError(f"no config {shown(name)}{nearest(str(name), config_names())}") from error
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ConfigError(f"{shown(str(path), quote=False)}: cannot be read: {why}") from error
+        raise ConfigError(f"{shown(str(path), quote=False, most=250)}: cannot be read: {why}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data = tree.get("data")

@@ -203,7 +203,7 @@ class RunFiles:
             raise RunError(f"{path}: holds {vector.dtype}, this config's model {self.config.training.dtype}")
         if not np.isfinite(vector).all():
             raise RunError(f"{path}: holds values that are not finite")
-        if vector.size and np.abs(vector).max() > LARGEST:
+        if vector.size and float(np.abs(vector).max()) > LARGEST:
             raise RunError(f"{path}: holds values too large to compute with")
 
     def describe_steps(self):

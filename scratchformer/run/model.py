@@ -21,7 +21,7 @@ class Model:
         self.run, self.step, self.params = run, step, params
         self.config = run.config
 
-    @property
+    @cached_property
     def rule(self):
         """The run's rule as a function of the history."""
         return self.run.rule

@@ -23,7 +23,7 @@ class WorkerLost(Exception):
     """A process of our own was killed, with what it was doing."""
 
 
-def shown(value, quote=True):
+def shown(value, quote=True, most=100):
     """A value for a message, shortened if it is long, whatever object it may be."""
     try:
         text = repr(value) if quote else str(value)
@@ -31,7 +31,7 @@ def shown(value, quote=True):
         return "a number too long to show"
     except Exception:
         return f"a {type(value).__name__} that cannot be shown"
-    return text if len(text) <= 100 else f"{text[:60]}... ({len(text)} characters)"
+    return text if len(text) <= most else f"{text[:60]}... ({len(text)} characters)"
 
 
 def plain(text):

@@ -5,11 +5,9 @@ its job goes to a new one, and raises WorkerLost if that is lost as well. There 
 that someone could die holding.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 import time
 import traceback
 from collections import deque
@@ -191,14 +189,6 @@ def can_fork():
     return tasks.is_dir() and len(os.listdir(tasks)) == 1
 
 
-def die_with_parent(parent):
-    """Have this process killed when the one that started it is no more, where that can be."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def start(shared):
     """Keep what the jobs of this process work from."""
     global SHARED
@@ -216,7 +206,7 @@ def serve(connection, shared, parent, others):
     for number in signals.ENDING:
         signal.signal(number, stop if number == signal.SIGTERM else signal.SIG_IGN)
     supervise.leave()
-    die_with_parent(parent)
+    supervise.die_with(parent)
     for other in others:
         other.close()
     start(shared)

@@ -22,6 +22,7 @@ from scratchformer.system import signals
 PATIENCE = 1.5                          # seconds that the program has to end in
 ANSWERED, DONE = 200, 201               # besides numbers of signals: it goes on after SIGALRM; it ends
 REPORT = None                           # in the child: the pipe's end
+WATCHER = None                          # in the child: the process that watches
 FOLDERS = None                          # shared memory: the folders that the program writes to
 SIZE = 1 << 16
 
@@ -38,6 +39,8 @@ def supervised(work):
     except OSError:                     # no more files: unwatched, then
         return work()
     os.set_blocking(wake, False)
+    global WATCHER
+    WATCHER = os.getpid()
     watched = {number for number in signals.ENDING if signal.getsignal(number) is not signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     try:
@@ -86,6 +89,22 @@ def report(number):
             os.write(REPORT, bytes([number]))
         except OSError:
             pass
+
+
+def die_with(parent):
+    """Have this process killed when the one that started it is no more, where that can be."""
+    if sys.platform.startswith("linux"):
+        import ctypes                   # 10 ms, which the help and the list do without
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def follow():
+    """In the program: end with the process that watches, even if that is killed."""
+    if REPORT is not None:
+        die_with(WATCHER)
 
 
 def leave():

@@ -319,7 +319,8 @@ def judge(trial, folder, before, code, said, told):
     both = said + told
     if "Traceback" in both or "Exception ignored" in both:
         yield "a traceback"
-    if code not in (0, None) and not both.strip() and not trial.stdio:
+    killed = bool(trial.strike) and trial.strike[0] == signal.SIGKILL
+    if code not in (0, None) and not both.strip() and not trial.stdio and not killed:
         yield f"silence with code {code}"
     if len(told.splitlines()) > MOST_LINES:
         yield f"{len(told.splitlines())} lines on stderr"
@@ -334,7 +335,7 @@ def judge(trial, folder, before, code, said, told):
         if before.get(name) != after.get(name) and (not allowed or name in trial.keep):
             yield f"{'gone' if name not in after else 'changed' if name in before else 'new'}: {name}"
         if name.endswith(".tmp") or ".tmp." in name and name not in before:
-            if name in after and name not in before:
+            if name in after and not killed:
                 yield f"left over: {name}"
     if trial.check is not None:
         yield from trial.check(folder, said, told) or ()

@@ -266,4 +266,26 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))
                               ("a proof", "--explain 5", "attention")]
 ]
 
-TRIALS = [*LINKS, *CACHE, *PIPES, *STATES, *SNAPSHOTS, *RESULTS, *CONFIGS, *PLACES]
+
+def reported(folder, said, told):
+    """The report of a proof is printed, whatever becomes of its files."""
+    if "contexts" not in said:
+        yield "the report is not printed"
+
+
+PROOFS = [
+    Trial("proofs that cannot be written", name, "tiny.toml --visualize --prove", (2,), "cannot write", run=True,
+          check=reported, files=files, before=before)
+    for name, files, before in [
+        ("a folder in the way", {"out/tiny/failures_step_000020.tsv": Folder}, ""),
+        ("a folder in the way of the certificate", {"out/tiny/certificate_step_000020.json": Folder}, ""),
+        ("a full disk", {}, """
+import errno
+from scratchformer.system import files
+def put(file, content, durable): raise OSError(errno.ENOSPC, 'No space left on device')
+files.put = put
+"""),
+    ]
+]
+
+TRIALS = [*PROOFS, *LINKS, *CACHE, *PIPES, *STATES, *SNAPSHOTS, *RESULTS, *CONFIGS, *PLACES]

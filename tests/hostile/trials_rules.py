@@ -146,6 +146,18 @@ WORKS = [
     ]
 ]
 
+WORKS += [
+    Trial("rules that work", f"{name}, proved", f"mine.py {SHORT.replace('--figure 5', '')} --prove", (0, 1), "contexts",
+          files={"mine.py": f"{head}\ndef rule(history):\n    {body}\n"})
+    for name, head, body in [
+        ("copies", "", "h = history.copy(); return {5} if h[-1] == 3 else None"),
+        ("a longer history", "", "h = [0] * 3 + history; return {5} if h[-1] == 3 else None"),
+        ("a longer history behind", "", "h = history + [0]; return {5} if h[-2] == 3 else None"),
+        ("a list", "", "h = list(history); return {5} if h[-1] == 3 else None"),
+        ("NumPy integers", "import numpy", "return {numpy.int64(5)} if history[-1] == 3 else None"),
+    ]
+]
+
 SHADOWS = [
     Trial("names of Python's modules", f"the rule is {name}.py{' in a process' if real else ''}", f"{name}.py {SHORT}",
           (0, 1), "rule learned|rule NOT learned", files={f"{name}.py": GOOD}, real=real, slow=real)

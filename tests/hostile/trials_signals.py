@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from dataclasses import replace
 
 from harness import Trial
 
@@ -132,5 +133,16 @@ train.check_finite = check_finite
 """),
 ]
 
+KILLED = [
+    Trial("the watching process is killed", place, command, -9, "", strike=(signal.SIGKILL, when, 1, False), run=run)
+    for place, (command, when), run in [
+        ("while it trains", PLACES["while it trains"], False), ("while it draws", PLACES["while it draws"], False),
+        ("while it trains seeds", PLACES["while it trains seeds"], False),
+        ("while a rule hangs", ("mine.py", "ready"), False),
+    ]
+]
+KILLED[-1] = replace(KILLED[-1], made=("ready",), files={
+    "mine.py": "open('ready', 'w').close()\ndef rule(history):\n    while True: pass\n"})
+
 assert sys.platform.startswith("linux")
-TRIALS = [*STRIKES, *COLD, *STUCK, *IGNORED, *LOST]
+TRIALS = [*KILLED, *STRIKES, *COLD, *STUCK, *IGNORED, *LOST]

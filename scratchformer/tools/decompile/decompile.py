@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from scratchformer.analysis.cases import Judge
 from scratchformer.run.data import make_vocabulary
-from scratchformer.run.own_rule import execute
+from scratchformer.run.foreign import execute
 from scratchformer.system.files import write_atomically
 from scratchformer.tools.decompile.clauses import choose_clause, draw_samples, rate_clauses
 from scratchformer.tools.decompile.exceptions import hold_against, mask_size
