@@ -117,7 +117,7 @@ class Heatmap {
         set(this.rects[index], { fill: none ? "var(--empty)" : css(color) });
         if (!this.digits) continue;
         const text = none ? "" : short(x, this.kind);
-        set(this.texts[index], { text, fill: is_dark(color) ? "#fff" : "#111", class: text.length > 5 ? "digits long" : "digits" });
+        set(this.texts[index], { text, fill: is_dark(color) ? "#fff" : "#111", class: text.length > 5 || text.includes("e") ? "digits long" : "digits" });
       }
     }
     for (let j = 0; j < this.columns; j++) set(this.column_labels[j], { text: column(j) });

@@ -14,7 +14,7 @@ function generator(seed) {
 const FIELDS = {                        // least, greatest, whole number
   rate: [0, 10, false], batch: [1, 256, true], decay: [0, 10, false], seed: [0, 4294967295, true],
 };
-const SLICE = 40;                       // milliseconds of training between two redraws
+const SLICE = [30, 90];                 // least and greatest milliseconds of training between two redraws
 
 const training = {
   trainer: null, running: 0, curve: [], batch_loss: null, speed: 0,
@@ -119,17 +119,19 @@ const training = {
     this.ready();
     said("train", "");
     $("train-run").textContent = "❚❚ pause";
-    let steps = 20;
+    let steps = 20, slice = SLICE[0], end = performance.now();
     const turn = () => {
       if (!this.running) return;
       const start = performance.now();
+      slice = Math.max(SLICE[0], Math.min(SLICE[1], 2 * (start - end)));     // twice what the last drawing took
       let done = 0;
-      while (performance.now() - start < SLICE) {
+      while (performance.now() - start < slice) {
         if (!this.take(steps)) return;
         done += steps;
       }
-      this.speed = (1000 * done) / (performance.now() - start);
-      steps = Math.max(1, Math.round((this.speed * SLICE) / 4000));
+      end = performance.now();
+      this.speed = (1000 * done) / (end - start);
+      steps = Math.max(1, Math.round((this.speed * slice) / 4000));
       if (theta.length < 2000 || this.trainer.step % 4 === 0) redraw(false);
       this.running = setTimeout(turn, 0);
     };
