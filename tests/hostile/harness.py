@@ -284,6 +284,8 @@ def attempt(trial, folder, finished):
                    for name, stream in (("stdout", stdout), ("stderr", stderr))]
         began = time.monotonic()
         process = start(trial, folder, *streams)
+        for stream in {*streams} - {stdout, stderr}:
+            stream.close()
         if trial.strike:
             began = strike(trial, process, folder)
         limit = began + (2.5 if trial.strike else trial.seconds)
