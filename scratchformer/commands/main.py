@@ -35,6 +35,7 @@ def main(argv=None):
 
             sweep_held()
             advice = error.args if isinstance(error, KeyboardInterrupt) else ()
+            supervise.report(supervise.DONE)    # that it is said, and need not be again
             return fail("; ".join(["interrupted", *map(str, advice)]), signals.exit_code())
 
 

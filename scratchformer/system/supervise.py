@@ -179,12 +179,13 @@ class Watch:
         return code
 
     def end(self):
-        """Kill a child that did not end by itself; returns the exit code."""
+        """Kill a child that did not end by itself, or not soon after its last line; returns the exit code."""
+        self.hear(self.read)
         os.kill(self.child, signal.SIGKILL)
         os.waitpid(self.child, 0)
         sweep_folders(self.child)
         if self.told is not None:
-            return say("interrupted", 128 + self.told)
+            return 128 + self.told if self.done else say("interrupted", 128 + self.told)
         return say("a rule does not return, and does not let itself be stopped (an endless call of a "
                    "function in C?)", 2)
 

@@ -9,6 +9,7 @@ process that is its own, without the second that its start takes. `real=True` st
 nothing.
 """
 
+import faulthandler
 import os
 import re
 import shutil
@@ -189,6 +190,7 @@ def run_forked(trial, folder, words, stdout, stderr):
     from scratchformer.commands.door import program
     from scratchformer.run import foreign
 
+    faulthandler.disable()              # what pytest has set up; the program has not
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
@@ -282,6 +284,8 @@ def attempt(trial, folder, finished):
                    for name, stream in (("stdout", stdout), ("stderr", stderr))]
         began = time.monotonic()
         process = start(trial, folder, *streams)
+        for stream in {*streams} - {stdout, stderr}:
+            stream.close()
         if trial.strike:
             began = strike(trial, process, folder)
         limit = began + (2.5 if trial.strike else trial.seconds)
@@ -334,7 +338,7 @@ def judge(trial, folder, before, code, said, told):
         allowed = inside or any(re.fullmatch(pattern, name) for pattern in trial.made)
         if before.get(name) != after.get(name) and (not allowed or name in trial.keep):
             yield f"{'gone' if name not in after else 'changed' if name in before else 'new'}: {name}"
-        if name.endswith(".tmp") or ".tmp." in name and name not in before:
+        if (name.endswith(".tmp") or ".tmp." in name) and name not in before:
             if name in after and not killed:
                 yield f"left over: {name}"
     if trial.check is not None:

@@ -4,6 +4,8 @@ import numpy as np
 
 from scratchformer.analysis.followed import follow
 from scratchformer.analysis.why import compare_parts, logit_parts
+from scratchformer.run.own_rule import may_run
+from scratchformer.system.errors import plain
 from scratchformer.tools.explain.text import number
 
 SHOWN = 4                               # positions, parts
@@ -12,14 +14,17 @@ LEAST = 0.01                            # share of attention that is worth a wor
 
 
 def brief_lines(model, ids):
-    """At most eight lines on the forward pass of (T,) token ids."""
+    """At most eight lines on the forward pass of (T,) token ids; two where the rule may not be run."""
+    if not may_run(model.config.data.rule):
+        return [f"{model.name} at step {model.step:,} reads {' '.join(model.vocabulary[i] for i in ids)}",
+                "what the rule asks is not known: it lies in a file that is not run without --trust"]
     seen = follow(model, ids)
     cache, t = seen.cache, len(ids) - 1
     probs, allowed = cache.probs[0, t], seen.allowed[t]
     first, second = np.argsort(-probs, kind="stable")[:2]
     lines = [f"{model.name} at step {model.step:,} reads {' '.join(seen.words)}"]
     asked = [model.vocabulary[i] for i in np.flatnonzero(allowed)]
-    rule = model.config.description or model.config.data.rule
+    rule = plain(model.config.description or model.config.data.rule)
     lines.append(f"the rule asks: {' or '.join(asked)}   ({rule})" if asked
                  else f"the rule leaves the next token open   ({rule})")
     for h, row in enumerate(cache.attention[0, :, t]):
