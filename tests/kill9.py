@@ -115,7 +115,11 @@ def kill_at_random(process, earliest, latest, draw, number=signal.SIGKILL):
     assert process.returncode in (0, code) and "Traceback" not in stderr, (process.returncode, stderr)
     if process.returncode == 128 + number:
         assert stderr.startswith("run.py: interrupted") and stderr.count("\n") == 1, stderr
-        assert not subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True).stdout
+        until = time.monotonic() + 1.0          # the kernel ends what belonged to it
+        alive = ["pgrep", "-r", "R,S,D,T", "-g", str(process.pid)]
+        while (left := subprocess.run(alive, capture_output=True).stdout) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not left
     return process.returncode != 0
 
 
