@@ -127,6 +127,14 @@ def test_a_syntax_error_shows_the_line_and_the_place(tmp_path):
     assert line[caret.index("^")] == "=" and line.count("=", 0, caret.index("^")) == 1
 
 
+@pytest.mark.parametrize("text", [DEF + "    while True: pass\n", "while True: pass\n"])
+def test_a_loop_that_never_ends_is_ended(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("scratchformer.tools.quiz.quiz.SECONDS", 0.2)
+    (tmp_path / "ffn_hidden.py").write_text(text)
+    said, code = quiz("ffn_hidden", tmp_path)
+    assert code == 1 and "ffn_hidden.py: has not come to an end after 0.2 s" in said
+
+
 @pytest.mark.parametrize(("body", "said"), [
     ("pass", "nothing is written into dffn_pre, which comes filled with nan: write dffn_pre[...] = ..."),
     ("dffn_pre[:] = np.nan", "nothing is written into dffn_pre"),

@@ -70,7 +70,7 @@ class Clock:
     def ring(self, number, frame):
         """The time is up: say so to the code, and where it does not listen, end."""
         supervise.report(supervise.ANSWERED)
-        if self.what is None:
+        if self.what is None or sys.gettrace():         # in a debugger there is time
             return
         self.told += 1
         if self.told > TIMES:

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchformer.system.errors import nearest
 from scratchformer.engine.plain import plain_functions
-from scratchformer.tools.quiz.errors import QUIZZES
-from scratchformer.tools.quiz.trial import CASES, Trial, judge_backward, step_of
-from scratchformer.system.errors import RunError
+from scratchformer.run.foreign import TooLong, limited
+from scratchformer.system.errors import RunError, nearest
 from scratchformer.system.files import write_atomically
 from scratchformer.system.program import command_line
+from scratchformer.tools.quiz.errors import QUIZZES
+from scratchformer.tools.quiz.trial import CASES, Trial, judge_backward, step_of
+
+SECONDS = 10                            # that a learner's function may take for all its trials
 
 
 def quiz(name=None, folder="quiz", hint=False, fresh=False):
@@ -133,6 +135,7 @@ def bare_source(function):
 
 def judge(path, step):
     """What is to be said of a learner's file: (lines, exit code)."""
+    late = f"{path}: has not come to an end after {SECONDS} s: does a loop never end?"
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -141,10 +144,13 @@ def judge(path, step):
         learned = plain_functions()
         wanted = step.function.__name__
         del learned[wanted]
-        exec(compile(text, path, "exec"), learned)
-        if wanted not in learned:
-            return [f"{path}: there is no function {wanted} in it"], 1
-        return judge_backward(learned[wanted], step.name, rebound(text, wanted))
+        with limited(SECONDS, lambda: late):
+            exec(compile(text, path, "exec"), learned)
+            if wanted not in learned:
+                return [f"{path}: there is no function {wanted} in it"], 1
+            return judge_backward(learned[wanted], step.name, rebound(text, wanted))
+    except TooLong:
+        return [late], 1
     except (Exception, SystemExit) as error:
         return complaint(path, error), 1
 
