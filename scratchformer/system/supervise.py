@@ -86,8 +86,8 @@ def run_watched(work, write, mask):
 
 
 def ignore_signals():
-    """Leave what ends the program alone: it ends. Python resets handlers of its own in its last moments, and a
-    signal would then end it in another way, but this it leaves as it is."""
+    """Leave signals unanswered: it ends. Python resets its own handlers in its last moments, and a signal
+    would then end it in another way; this it leaves as it is."""
     for number in signals.ENDING:
         signal.signal(number, signal.SIG_IGN)
 
