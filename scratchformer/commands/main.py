@@ -85,7 +85,7 @@ def run_command(words):
             fail(f"{plain(', '.join(wrong)[:200])}: left out, no setting that Numba could use here", 0)
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too small to share out
         if command.ARGUMENTS:           # it does more than print a list
-            supervise.follow()
+            supervise.follow_watcher()
         if getattr(args, "trust", False):
             from scratchformer.run.foreign import trust
 

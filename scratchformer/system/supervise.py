@@ -111,7 +111,7 @@ def die_with(parent):
         os._exit(1)
 
 
-def follow():
+def follow_watcher():
     """In the program: end with the process that watches, even if that is killed."""
     if REPORT is not None:
         die_with(WATCHER)
