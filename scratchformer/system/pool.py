@@ -8,6 +8,7 @@ that someone could die holding.
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -198,6 +199,7 @@ def start(shared):
 def stop(number, frame):
     """In a worker: clean up and end."""
     signal.signal(number, signal.SIG_IGN)
+    sys.unraisablehook = lambda info: None      # in a destructor it is lost; then the parent's patience ends
     raise Stopped
 
 
@@ -207,6 +209,8 @@ def serve(connection, shared, parent, others):
         signal.signal(number, stop if number == signal.SIGTERM else signal.SIG_IGN)
     supervise.leave()
     supervise.die_with(parent)
+    if hasattr(signal, "pthread_sigmask"):              # they were held back while this process was made
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ENDING)
     for other in others:
         other.close()
     start(shared)

@@ -57,7 +57,9 @@ def supervised(work):
         signal.signal(number, lambda number, frame: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return Watch(child, read, own, watched).code()
+    code = Watch(child, read, own, watched).code()
+    ignore_signals()                    # the end is near anyway
+    return code
 
 
 def in_debugger():
@@ -78,8 +80,16 @@ def run_watched(work, write, mask):
     except KeyboardInterrupt:           # before anything was begun, or after all was done
         code = say("interrupted", signals.exit_code())
     finally:
+        ignore_signals()
         report(DONE)
     return code
+
+
+def ignore_signals():
+    """Leave signals unanswered: it ends. Python resets its own handlers in its last moments, and a signal
+    would then end it in another way; this it leaves as it is."""
+    for number in signals.ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def report(number):
