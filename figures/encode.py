@@ -94,13 +94,14 @@ class Mp4:
             raise
 
     def __exit__(self, kind, error, trace):
-        if self.process is None:
-            return
-        if kind is not None:
-            self.process.kill()
-            self.process.wait()
-            return
-        self.finish()
+        with self.complaints:
+            if self.process is None:
+                return
+            if kind is None:
+                self.finish()
+            else:
+                self.process.kill()
+                self.process.wait()
 
     def finish(self):
         """Wait for ffmpeg's end; OSError with its last words unless it ended well."""
