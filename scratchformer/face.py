@@ -20,15 +20,18 @@ from scratchformer.run import run as run_run
 from scratchformer.run.config import Config, load_config
 from scratchformer.run.data import parse_tokens
 from scratchformer.run.job import train_run
+from scratchformer.run.own_metric import as_metric
 from scratchformer.run.place import find_place, own_folder
 from scratchformer.system.files import write_atomically
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
 from scratchformer.tools.prove.verdict import Proof
 from scratchformer.tools.seeds import sweep as seeds
+from scratchformer.tools.seeds.metric import measure_seeds
 from scratchformer.tools.seeds.report import sweep_report
 
 Rule = Callable[..., set | None]
+Metric = Callable[[Cache, np.ndarray], float]
 Tokens = str | Iterable[int]
 
 
@@ -127,9 +130,21 @@ class Model(run_model.Model):
             at = ",".join(map(str, at))
         return Text(explain(self, tokens, name, at, target, width, brief=brief, why=why))
 
-    def ablate(self, *interventions: str) -> Ablation:
-        """What becomes of the answers if activations are something else, as in "attention[+ -> even]"."""
-        return ablate(self, [parse_intervention(text, self) for text in interventions])
+    def ablate(self, *interventions: str, metric: Metric | None = None) -> Ablation:
+        """What becomes of the answers, and of a metric of yours (see `measure`), if activations are something
+        else, as in "attention[+ -> even]"."""
+        edits = [parse_intervention(text, self) for text in interventions]
+        return ablate(self, edits, metric and as_metric(metric))
+
+    def measure(self, metric: Metric) -> float:
+        """A metric of yours on all held-out windows.
+
+        metric(cache, allowed): cache holds every activation by name, with tokens and targets, over N windows;
+        allowed, (N, T, V) bool, what the rule lets come next; returns a number
+
+        Raises ConfigError if it does anything else.
+        """
+        return super().measure(as_metric(metric))
 
     def prove(self, limit_seconds: float = 600) -> Proof:
         """The model judged after every context that the rule constrains."""
@@ -148,6 +163,10 @@ class Study(seeds.Sweep):
     def model(self, seed: int) -> Model:
         """The Model that a seed came to; RunError if it has no result."""
         return super().model(seed, Run)
+
+    def measure(self, metric: Metric) -> dict[int, float]:
+        """A metric of yours, as in `Model.measure`, of what each seed came to: {seed: value}."""
+        return measure_seeds(self, as_metric(metric))
 
     def __repr__(self) -> str:
         return sweep_report(self)

@@ -31,6 +31,7 @@ class Ablation(NamedTuple):
     wrong_after: int
     changed: int                        # at how many constrained positions the likeliest token is another
     log_prob: float                     # mean change of log P(a token that is allowed), in nats
+    metric: tuple | None = None         # (name, before, after) of one of the user's own
 
     def __repr__(self):
         return ablation_report(self)
@@ -65,10 +66,11 @@ def lens(params, stream):
     return cache.logits, cache.probs
 
 
-def ablate(model, interventions):
+def ablate(model, interventions, metric=None):
     """The Ablation of a model by Interventions, all at once, on the held-out windows of the evaluations: the
-    mean is of the same windows."""
-    tokens, allowed = model.run.judge.held_out_windows[:, :-1].copy(), model.run.judge.allowed
+    mean is of the same windows. metric: a Metric that is to be measured as well"""
+    windows, allowed = model.run.judge.held_out_windows, model.run.judge.allowed
+    tokens = windows[:, :-1].copy()
     before = model.forward(tokens)
     edits = [(one.name, selected(one, before), replacement(one, model, before)) for one in interventions]
     after = forward_edited(model.params, tokens, edits, model.use_residual)
@@ -80,6 +82,9 @@ def ablate(model, interventions):
         len(tokens), constrained, wrong, count_wrong(after.logits, allowed)[0],
         int((before.logits.argmax(axis=-1) != after.logits.argmax(axis=-1))[chosen].sum()),
         float(moved.mean()) if moved.size else 0.0,
+        metric and (metric.name, *(
+            metric.measure(cache._replace(targets=windows[:, 1:]), allowed) for cache in (before, after)
+        )),
     )
 
 
@@ -149,6 +154,9 @@ def ablation_report(result):
         what = "query-key pairs" if one.key is not None else "entries" if one.features else "positions"
         none = "" if count else ": no such place in these windows"
         lines.append(f"  {one.text:<28} {count:,} of {total:,} {what} overwritten{none}")
+    if result.metric:
+        name, before, after = result.metric
+        lines.append(f"metric {name:<13} {before:8.4g} -> {after:.4g}")
     n = result.constrained
     if not n:
         return "\n".join([*lines, "the rule constrains no position of these windows: no answer to judge"])

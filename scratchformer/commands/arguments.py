@@ -56,6 +56,8 @@ TRUST = Argument("--trust", "run the rule file that a config names: it is code")
 OUT = Argument("--out", "where runs are kept (default: runs)", "DIR", whole_folder, "runs")
 DEBUG = Argument("--debug", "run the maths as plain Python, for a debugger")
 
+METRIC = Argument("--metric", "a metric of your own too, as in my_metric.py:name", "FILE")
+
 VISUALIZE = Argument("--visualize", "use the saved run, do not train")
 RESUME = Argument("--resume", "continue an interrupted run; refuse if there is none")
 RETRAIN = Argument("--retrain", "start over, replacing the run that is there")

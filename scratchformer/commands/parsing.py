@@ -149,7 +149,7 @@ def add_argument(parser, entry, as_word):
 def take_config(command, args):
     """The config that an argument for several values has swallowed, as in `--figure 5 plus_last_even`."""
     from scratchformer.run.config import config_names
-    from scratchformer.run.own_rule import is_reference
+    from scratchformer.run.own_function import is_reference
 
     for entry in command.ARGUMENTS:
         values = getattr(args, entry.dest, None) if entry.many == "+" else None

@@ -3,15 +3,15 @@
 import re
 
 from scratchformer.commands.arguments import (
-    CONFIG, DEBUG, DPI, FORMAT, OUT, RULE, SET, TRUST, Argument, UsageError,
+    CONFIG, DEBUG, DPI, FORMAT, METRIC, OUT, RULE, SET, TRUST, Argument, UsageError,
 )
-from scratchformer.commands.trained import overrides
+from scratchformer.commands.trained import overrides, read_metric
 
 HELP = "train many seeds of a config and compare them"
 EXAMPLE = "seeds plus_last_even 64 --compare plus_last_even_robust"
 FLAGS = (Argument("--seeds", "how many from seed 0 on, or which: 5-9, or 1,4,7", "N"),)
 ARGUMENTS = (
-    CONFIG, RULE, SET, TRUST, DEBUG, OUT, FORMAT, DPI,
+    CONFIG, RULE, SET, TRUST, DEBUG, OUT, FORMAT, DPI, METRIC,
     Argument("--compare", "another config, side by side", "CONFIG2"),
     Argument("--grid", "all combinations: model.n_embd=2,3 ...", "KEY=A,B", many="+"),
     Argument("--prove", "judge each seed after every context there is"),
@@ -56,6 +56,7 @@ def train_seeds(args, chosen):
     from scratchformer.run.memory import check_memory
     from scratchformer.run.place import own_folder
 
+    metric = read_metric(args)
     configs = [load_config(name, overrides(args)) for name in (args.config, args.compare) if name is not None]
     check_memory(configs[-1])           # that of the first is checked where it is trained
     from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
@@ -72,6 +73,8 @@ def train_seeds(args, chosen):
         progress.clear()
         print(draw_seeds(sweeps[-1], args.format, args.dpi))
         print(sweep_report(sweeps[-1]))
+        if metric:
+            print(report_metric(sweeps[-1], metric, progress))
         if args.prove:
             entries = take_census(sweeps[-1], progress=progress.show)
             progress.clear()
@@ -89,7 +92,7 @@ def train_grid(args, chosen):
     from scratchformer.run.config import load_config
     from scratchformer.tools.seeds.grid import grid_report, grid_table, read_grid, run_grid
 
-    configs = {}
+    metric, configs = read_metric(args), {}
     for values in read_grid(args.grid):
         changes = [f"{key}={value}" for key, value in values]
         configs[values] = load_config(args.config, [*overrides(args), *changes])
@@ -106,7 +109,21 @@ def train_grid(args, chosen):
     write_atomically(table, grid_table(cells).encode())
     print(grid_report(cells))
     print(f"picture: {picture}\ntable: {table}")
+    for cell in cells if metric else ():
+        print(f"{cell.name}  {report_metric(cell.sweep, metric, progress)}")
     return lost([cell.sweep for cell in cells])
+
+
+def report_metric(sweep, metric, progress):
+    """Measure the metric of every seed of a study and write the table: a line that says what came out."""
+    from scratchformer.system.files import write_atomically
+    from scratchformer.tools.seeds.metric import measure_seeds, metric_summary, metric_table
+
+    values = measure_seeds(sweep, metric, progress.show)
+    progress.clear()
+    path = sweep.folder / f"metric_{metric.name}.csv"
+    write_atomically(path, metric_table(("seed",), values.items(), metric.name).encode())
+    return f"metric {metric.name}: {metric_summary(values.values())}; table: {path}"
 
 
 def lost(sweeps):

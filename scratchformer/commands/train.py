@@ -2,13 +2,13 @@
 
 import time
 
-from scratchformer.commands.arguments import DPI, FIGURE, FORMAT, HEAD, SEQUENCE, STEP, TRAINED
-from scratchformer.commands.trained import check_head, plots_folder, requested_run, train_model
+from scratchformer.commands.arguments import DPI, FIGURE, FORMAT, HEAD, METRIC, SEQUENCE, STEP, TRAINED
+from scratchformer.commands.trained import check_head, plots_folder, read_metric, requested_run, train_model
 
 HELP = "train, or find it trained, and draw all figures"
 EXAMPLE = "train plus_last_even --seed 3 --figure 5 6"
 FLAGS = ()
-ARGUMENTS = (*TRAINED, STEP, SEQUENCE, HEAD, FIGURE, FORMAT, DPI)
+ARGUMENTS = (*TRAINED, STEP, SEQUENCE, HEAD, FIGURE, FORMAT, DPI, METRIC)
 
 
 def run(args):
@@ -16,7 +16,9 @@ def run(args):
     from scratchformer.figures.catalogue import pick_figures
 
     names = pick_figures(args.figure)
-    model, seconds = train_model(args, check_head(args, requested_run(args)), looking=False)
+    run = check_head(args, requested_run(args))
+    run.metric = read_metric(args)
+    model, seconds = train_model(args, run, looking=False)
     model = model.with_head(args.head)
     from scratchformer.figures.draw import draw_all
     from scratchformer.run.job import print_outcome

@@ -60,6 +60,13 @@ def train_model(args, run, looking=True):
     return run.last if step is None else run.at(step), seconds
 
 
+def read_metric(args):
+    """The Metric of --metric, None without; ConfigError if it cannot be used."""
+    from scratchformer.run.own_metric import load_metric
+
+    return None if args.metric is None else load_metric(args.metric)
+
+
 def check_head(args, run):
     """The run, if it has the head that is asked for; RunError, before it is trained, if not."""
     if args.head != 1:

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchformer.run.config_checks import check_together, check_value
-from scratchformer.run.own_rule import (
-    absolute, check_own_rule, describe_rule, is_reference, may_run, trust_rule,
-)
+from scratchformer.run.own_function import absolute, is_reference
+from scratchformer.run.own_rule import check_own_rule, describe_rule, may_run, trust_rule
 from scratchformer.run.rules import RULES
 from scratchformer.system.errors import ConfigError, nearest, shown
 from scratchformer.system.files import read_file

@@ -3,7 +3,7 @@
 import math
 import sys
 
-from scratchformer.run.own_rule import is_reference
+from scratchformer.run.own_function import is_reference
 from scratchformer.system.errors import close
 
 

@@ -151,9 +151,13 @@ class RunFiles:
 
     def write_history(self):
         """Write the evaluations as a table for other tools."""
-        rows = [",".join(HISTORY_COLUMNS)]
-        rows += [",".join(map(repr, row)) for row in self.load_state().history]
-        write_atomically(self.folder / "history.csv", ("\n".join(rows) + "\n").encode())
+        self.write_table("history.csv", HISTORY_COLUMNS, self.load_state().history)
+
+    def write_table(self, name, columns, rows):
+        """Write rows of numbers as a CSV file of the run, all digits: its path."""
+        lines = [",".join(columns), *(",".join(map(repr, row)) for row in rows)]
+        write_atomically(self.folder / name, ("\n".join(lines) + "\n").encode())
+        return self.folder / name
 
     def load_state(self):
         """The State to resume from."""

@@ -102,6 +102,14 @@ def train_from(run, state):
     return time.perf_counter() - start
 
 
+def print_metric(model):
+    """Print the value of the run's metric, and write that of every snapshot."""
+    run, name = model.run, model.run.metric.name
+    path = run.files.write_table(f"metric_{name}.csv", ("step", name), zip(*run.metric_history, strict=True))
+    print(f"metric {name}: {model.measure(run.metric):.4g} on all held-out windows; "
+          f"at every snapshot, on the evaluations' sample: {plain(path)}")
+
+
 def print_outcome(model, plots, train_seconds, draw_seconds, times):
     """Print where the figures are, how long it took, and whether the rule was learned."""
     run, step = model.run, model.step
@@ -114,6 +122,8 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
         print(f"training: {done}, {run.steps[-1]:,} of {steps:,} steps")
     else:
         print(f"training: {steps:,} steps in {train_seconds:.1f} s, evaluations and snapshots included")
+    if run.metric:
+        print_metric(model)
     windows = run.judge.train_windows
     train_loss = float(model.forward(windows[:, :-1], windows[:, 1:]).loss)
     print(f"loss at step {step:,}: {train_loss:.4f} train (sample), {loss:.4f} held out")

@@ -93,6 +93,10 @@ class Model:
         """(wrong, constrained): at how many constrained held-out positions the top prediction is wrong."""
         return count_wrong(self.held_out.logits, self.run.held_out.allowed)
 
+    def measure(self, metric):
+        """A Metric's value on all held-out windows."""
+        return metric.measure(self.held_out, self.run.held_out.allowed)
+
     def generate(self, count, length):
         """`count` sequences sampled from the model, the same at every call: (count, length)."""
         noise = np.random.default_rng(self.config.training.seed).random((count, length))

@@ -6,17 +6,15 @@ call. A mistake is reported in one line, with the history that shows it. It is r
 
 import inspect
 import operator
-import os
 import random
-import re
 from functools import partial
 from pathlib import Path
 
 from scratchformer.run import foreign
+from scratchformer.run.own_function import is_reference, load_function, path_of
 from scratchformer.run.rules import RULES
-from scratchformer.system.errors import ConfigError, nearest, shown
+from scratchformer.system.errors import ConfigError, shown
 
-REFERENCE = re.compile(r"(?P<path>.+\.py)(:(?P<function>\w+))?")
 SEQUENCES, LONGEST = 20, 50             # drawn to check a rule on
 
 
@@ -27,7 +25,7 @@ def find_rule(data):
     """
     if data.rule in RULES:
         return with_numbers(RULES[data.rule], data.numbers)
-    name, function, digest = load(data.rule)
+    name, function, digest = load_rule(data.rule)
     if data.rule_digest not in ("", digest):
         raise ConfigError(f"data.rule = {data.rule!r}: the file has changed since the run was made "
                           f"(data.rule_digest = {data.rule_digest}); train it again")
@@ -38,8 +36,8 @@ def find_rule(data):
 def describe_rule(name):
     """The first line of a rule's docstring, without the full stop; else its name."""
     if not may_run(name):
-        return f"the rule of {Path(REFERENCE.fullmatch(name)['path']).name}"
-    function = RULES[name] if name in RULES else load(name)[1]
+        return f"the rule of {Path(path_of(name)).name}"
+    function = RULES[name] if name in RULES else load_rule(name)[1]
     return (inspect.getdoc(function) or f"the rule {function.__name__}").splitlines()[0].rstrip(".")
 
 
@@ -49,61 +47,28 @@ def with_numbers(function, numbers):
     return partial(function, numbers=numbers) if takes else function
 
 
-def is_reference(name):
-    """Whether a rule's (or config's) name points into a Python file."""
-    return REFERENCE.fullmatch(name) is not None
-
-
 def may_run(name):
     """Whether a rule is one of ours, or lies in a file that the user has named on this command line."""
-    return not is_reference(name) or foreign.is_trusted(REFERENCE.fullmatch(name)["path"])
+    return not is_reference(name) or foreign.is_trusted(path_of(name))
 
 
 def trust_rule(name):
     """Let the file of a rule be run: the user has named it."""
     if is_reference(name):
-        foreign.trust(REFERENCE.fullmatch(name)["path"])
+        foreign.trust(path_of(name))
 
 
-def absolute(reference, folder):
-    """A `file.py:function` with its whole path, a relative one taken from `folder`; all else as it is."""
-    if not isinstance(reference, str) or not is_reference(reference):
-        return reference
-    match = REFERENCE.fullmatch(reference)
-    path = os.path.abspath(Path(folder) / Path(match["path"]).expanduser())
-    return f"{path}:{match['function']}" if match["function"] else path
+def load_rule(reference):
+    """(`file:function`, the function, digest of the file) of an absolute reference.
 
-
-def load(reference):
-    """(`file:function`, the function, digest of the file) that an absolute reference names.
-
-    Raises ConfigError: no such file, an error in it, no such function, or several to choose from.
+    Raises ConfigError where there is none, or it takes what no rule takes.
     """
-    match = REFERENCE.fullmatch(reference)
-    path, wanted = Path(match["path"]), match["function"]
-    module, digest = foreign.load_file(str(path), f"data.rule = {reference!r}")
-    functions = {
-        name: value for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__
-    }
-    public = [name for name in functions if not name.startswith("_")]
-    if wanted is None and len(public) != 1:
-        raise ConfigError(
-            f"data.rule = {reference!r}: must hold one function, holds {', '.join(public) or 'none'}"
-            + (f"; name it, as in {path.name}:{public[0]}" if public else "")
-        )
-    name = wanted or public[0]
-    if name not in functions:
-        hint = nearest(name, public) if public else "; there is none"
-        raise ConfigError(f"data.rule = {reference!r}: no function {name!r} in {path}{hint}")
-    function = functions[name]
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(f"data.rule = {reference!r}: must be a plain function, without async")
+    name, function, digest = load_function(reference, f"data.rule = {reference!r}")
     names = [*inspect.signature(function).parameters]
     if len(names) != 1 and (len(names) != 2 or names[1] != "numbers"):
         raise ConfigError(f"data.rule = {reference!r}: must take (history) or (history, numbers), "
                           f"takes ({', '.join(names)})")
-    return f"{path}:{name}", function, digest
+    return name, function, digest
 
 
 def guarded(function, tokens, name, history):
@@ -155,7 +120,7 @@ def check_own_rule(data):
     answers what it must not, differently the second time, or differently of a window: of the last
     few tokens alone it may only answer the same or None.
     """
-    name, _, digest = load(data.rule)
+    name, _, digest = load_rule(data.rule)
     rule = find_rule(data)
     draw = random.Random(0)
     tokens = [*range(data.numbers), *data.operators]

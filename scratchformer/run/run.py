@@ -25,6 +25,7 @@ class Run:
     """
 
     model_class = Model
+    metric = None                       # a Metric of the user's, to stand beside the rule error
 
     def __init__(self, folder, config):
         self.files = RunFiles(folder, config)
@@ -109,6 +110,13 @@ class Run:
     def demos(self):
         """The sequences that figures follow: list of (T,) token ids."""
         return choose_demos(self.rule, self.data.vocabulary, self.held_out)
+
+    @cached_property
+    def metric_history(self):
+        """(steps, values) of the metric at every snapshot, on the held-out windows of the evaluations."""
+        windows = self.judge.held_out_windows
+        caches = (self.at(step).forward(windows[:, :-1], windows[:, 1:]) for step in self.steps)
+        return self.steps, [self.metric.measure(cache, self.judge.allowed) for cache in caches]
 
     def follow(self, sequence):
         """Make a sequence, tokens with spaces between them, the first of `demos`.
