@@ -89,6 +89,14 @@ def test_it_stands_beside_the_rule_error(tmp_path):
     assert [row[0] for row in csv.reader(path.read_text().splitlines())] == ["seed", "0", "1"]
 
 
+def test_a_mistake_shows_before_anything_is_trained(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def m(cache, allowed):\n    return cache.prob\n")
+    done = run_cli("plus_last_even", *SET, "--metric", path, "--out", tmp_path / "runs")
+    assert done.returncode == 2 and not (tmp_path / "runs").exists()
+    assert done.stderr.startswith("run.py: metric m: raises") and done.stderr.count("\n") == 1
+
+
 def test_in_a_notebook(tmp_path):
     settings = dict(setting.split("=") for setting in SHORT)
     run = sf.train("plus_last_even", settings=settings, out=tmp_path)

@@ -18,6 +18,8 @@ def run(args):
     names = pick_figures(args.figure)
     run = check_head(args, requested_run(args))
     run.metric = read_metric(args)
+    if run.metric:
+        run.untrained.measure(run.metric)       # what is wrong with it shows before anything is trained
     model, seconds = train_model(args, run, looking=False)
     model = model.with_head(args.head)
     from scratchformer.figures.draw import draw_all
