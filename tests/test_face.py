@@ -1,5 +1,6 @@
 """The face for notebooks: what `import scratchformer as sf` gives, on a small run."""
 
+import os
 import subprocess
 import sys
 
@@ -112,6 +113,23 @@ def test_seeds(out):
     assert study.model(1)("5 8 3 +").logits.shape == (1, 4, 12)
     with pytest.raises(RunError, match="no result of seed 7"):
         study.model(7)
+
+
+def test_a_script_that_trains_seeds_runs_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import threading, scratchformer as sf\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"  # no fork is safe
+        "from scratchformer.system import pool\n"
+        "pool.count_cores = lambda: 2\n"
+        f"study = sf.sweep('plus_last_even', 2, {SETTINGS}, out={str(tmp_path)!r})\n"
+        "print('trained', len(study.results), study.results[0].note)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=REPO, capture_output=True, text=True, timeout=200,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+    )
+    assert (done.stdout, done.returncode) == ("trained 2 \n", 0), done.stderr
 
 
 def test_importing_changes_nothing_of_numba():

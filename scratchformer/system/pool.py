@@ -16,6 +16,7 @@ from concurrent.futures import as_completed
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import ModuleType
 
 from scratchformer.system import signals, supervise
 from scratchformer.system.errors import WorkerLost
@@ -68,7 +69,7 @@ class Worker:
             target=serve, args=(its, shared, os.getpid(), others), daemon=True,
         )
         try:
-            with signals.held_back(), safe_path():
+            with signals.held_back(), safe_path(), own_main():
                 self.process.start()
         except BaseException:
             self.connection.close()
@@ -177,6 +178,18 @@ def safe_path():
             del os.environ["PYTHONSAFEPATH"]
         else:
             os.environ["PYTHONSAFEPATH"] = before
+
+
+@contextmanager
+def own_main():
+    """Have Python processes that are started in the block not run the program's main file again, which would
+    do all that it does once more: a worker needs nothing of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def count_cores():
