@@ -4,7 +4,7 @@ from pathlib import Path
 
 from scratchformer.analysis.clusters import THRESHOLD, study_solutions
 from scratchformer.figures.draw import drawn, write_figure
-from scratchformer.figures.seeds import atlas, curves, grid
+from scratchformer.figures.seeds import atlas, census, curves, grid
 from scratchformer.figures.words import counted
 
 MOST = 128                      # seeds that are sorted into groups: the work grows with their square
@@ -32,6 +32,14 @@ def draw_compare(one, other, folder, format="png", dpi=150):
     """Write seeds_compare into a folder: the learning curves of two sweeps on the same axes."""
     path = Path(folder) / f"seeds_compare.{format}"
     write_figure(path, dpi, drawn, curves.SIZE, curves.draw, [one, other])
+
+
+def draw_census(sweep, entries, format="png", dpi=150):
+    """Write seeds_census, a picture of what is proved of each seed, into the sweep's folder: its path."""
+    path = sweep.folder / f"seeds_census.{format}"
+    constrained = {result.seed: result.constrained for result in sweep.results}
+    write_figure(path, dpi, drawn, census.SIZE, census.draw, sweep.config.name, entries, constrained)
+    return path
 
 
 def draw_grid(name, cells, out, format="png", dpi=150):

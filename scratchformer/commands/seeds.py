@@ -59,7 +59,7 @@ def train_seeds(args, chosen):
     metric = read_metric(args)
     configs = [load_config(name, overrides(args)) for name in (args.config, args.compare) if name is not None]
     check_memory(configs[-1])           # that of the first is checked where it is trained
-    from scratchformer.figures.seeds.draw import draw_compare, draw_seeds
+    from scratchformer.figures.seeds.draw import draw_census, draw_compare, draw_seeds
     from scratchformer.system.progress import Progress
     from scratchformer.tools.seeds.census import census_report, take_census
     from scratchformer.tools.seeds.report import comparison, sweep_report
@@ -79,6 +79,8 @@ def train_seeds(args, chosen):
             entries = take_census(sweeps[-1], progress=progress.show)
             progress.clear()
             print(census_report(entries))
+            if entries:
+                print(f"picture: {draw_census(sweeps[-1], entries, args.format, args.dpi)}")
     if args.compare is not None:
         print(comparison(*sweeps))
         draw_compare(*sweeps, sweeps[0].folder, args.format, args.dpi)
