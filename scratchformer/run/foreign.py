@@ -31,12 +31,20 @@ FILES = set()                           # those that were: what they import is l
 
 def trust(path=ANY):
     """Let a file be run, for it was named by the user; without a path, any file."""
-    NAMED.add(path if path is ANY else os.path.realpath(path))
+    NAMED.add(path if path is ANY else real_path(path))
 
 
 def is_trusted(path):
     """Whether a file may be run."""
-    return ANY in NAMED or os.path.realpath(path) in NAMED
+    return ANY in NAMED or real_path(path) in NAMED
+
+
+def real_path(path):
+    """A path without links; one that no file can have as it is."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:                  # a null byte
+        return path
 
 
 class TooLong(BaseException):
@@ -103,8 +111,9 @@ def load_file(path, who):
                         "--trust")
     try:
         source = read_file(path)
-    except OSError as error:
-        raise ConfigError(f"{who}: {path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{who}: {path}: cannot be read: {why}") from error
     late = f"{who}: {path}: does not come to an end: it is still loading after {LOADING:.0f} s"
     try:
         with limited(LOADING, lambda: late):
