@@ -24,12 +24,9 @@ import numpy as np
 from scratchformer.engine.digest import engine_digest
 from scratchformer.engine.model import parameter_shapes, unflatten
 from scratchformer.run.config import to_toml
-from scratchformer.run.train import HISTORY_COLUMNS, State
+from scratchformer.run.train import HISTORY_COLUMNS, LARGEST, State
 from scratchformer.system.errors import RunError
 from scratchformer.system.files import check_links, read_file, write_atomically
-
-
-LARGEST = 1e150                         # a parameter whose square is still a number
 
 
 def settings_of(toml):
@@ -172,7 +169,7 @@ class RunFiles:
         except Exception as error:      # a damaged or foreign file can raise nearly anything
             raise RunError(f"{path}: cannot be read: {error}") from error
         for name in ("theta", "m", "v"):
-            self.check_vector(path, getattr(state, name))
+            self.check_vector(path, getattr(state, name), LARGEST if name == "theta" else np.inf)
         if (state.v < 0).any():
             raise RunError(f"{path}: holds negative means of squares")
         return state
@@ -198,8 +195,8 @@ class RunFiles:
         self.check_vector(path, vector)
         return unflatten(vector, self.shapes)
 
-    def check_vector(self, path, vector):
-        """RunError unless these are finite values for this config's model."""
+    def check_vector(self, path, vector, largest=LARGEST):
+        """RunError unless these are finite values for this config's model, none above the largest."""
         expected = sum(int(np.prod(shape)) for shape in self.shapes.values())
         if vector.shape != (expected,):
             raise RunError(f"{path}: holds {vector.shape} values, this config's model has {expected}")
@@ -207,7 +204,7 @@ class RunFiles:
             raise RunError(f"{path}: holds {vector.dtype}, this config's model {self.config.training.dtype}")
         if not np.isfinite(vector).all():
             raise RunError(f"{path}: holds values that are not finite")
-        if vector.size and float(np.abs(vector).max()) > LARGEST:
+        if vector.size and float(np.abs(vector).max()) > largest:
             raise RunError(f"{path}: holds values too large to compute with")
 
     def describe_steps(self):

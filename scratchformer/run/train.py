@@ -27,6 +27,7 @@ class State(NamedTuple):
 
 LOG_UNTIL = 64                          # the last step that a "log" schedule adds
 LONGEST = 0.25                          # seconds of a compiled stretch, about: Ctrl-C waits for its end
+LARGEST = 1e150                         # a parameter whose square is still a number
 FIRST = 50                              # steps of the first, which tells how long a step takes
 HISTORY_COLUMNS = ("step", "train_loss", "held_out_loss", "rule_error", "generated_rule_error")
 
@@ -126,7 +127,9 @@ def train(config, data, judge, state, on_checkpoint):
 
 
 def check_finite(state):
-    """Diverged if Adam's means or what was measured last are not finite."""
+    """Diverged if Adam's means or what was measured last are not finite, or a parameter is above LARGEST."""
+    if float(np.abs(state.theta).max()) > LARGEST:
+        raise Diverged(f"by step {state.step}: parameters too large to compute with")
     values = {"m": state.m, "v": state.v} | dict(zip(HISTORY_COLUMNS, state.history[-1], strict=True))
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]
     if bad:
