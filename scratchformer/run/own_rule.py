@@ -85,7 +85,7 @@ def guarded(function, tokens, name, history):
         raise problem(f"returns {shown(allowed)}, not a set of tokens or None")
     if not allowed:
         raise problem("returns an empty set; return None where any token may come")
-    if not all(type(token) in (int, str) for token in allowed):
+    if not all(token.__class__ in (int, str) for token in allowed):     # which --prove's tokens say they are
         allowed = {plain_token(token, problem) for token in allowed}
     for token in allowed:
         if token not in tokens:
@@ -95,7 +95,7 @@ def guarded(function, tokens, name, history):
 
 def plain_token(token, problem):
     """A token as int or str: whole numbers of other kinds, such as NumPy's, are taken for what they are."""
-    if type(token) in (int, str):
+    if token.__class__ in (int, str):
         return token
     if isinstance(token, bool) or type(token).__module__ != "numpy" or not hasattr(token, "__index__"):
         raise problem(f"allows {shown(token)}, which is no token")

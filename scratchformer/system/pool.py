@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import deque
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import ModuleType
@@ -64,12 +64,13 @@ class Worker:
 
     def __init__(self, context, shared, others):
         self.connection, its = context.Pipe()
-        others = others if context.get_start_method() == "fork" else ()     # which has them open as well
+        fork = context.get_start_method() == "fork"
+        others = others if fork else ()                 # a fork has them open as well
         self.process = context.Process(
             target=serve, args=(its, shared, os.getpid(), others), daemon=True,
         )
         try:
-            with signals.held_back(), safe_path(), own_main():
+            with signals.held_back(), safe_path(), nullcontext() if fork else no_main():
                 self.process.start()
         except BaseException:
             self.connection.close()
@@ -181,7 +182,7 @@ def safe_path():
 
 
 @contextmanager
-def own_main():
+def no_main():
     """Have Python processes that are started in the block not run the program's main file again, which would
     do all that it does once more: a worker needs nothing of it."""
     main = sys.modules["__main__"]
@@ -222,12 +223,12 @@ def serve(connection, shared, parent, others):
         signal.signal(number, stop if number == signal.SIGTERM else signal.SIG_IGN)
     supervise.leave()
     supervise.die_with(parent)
-    if hasattr(signal, "pthread_sigmask"):              # they were held back while this process was made
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ENDING)
     for other in others:
         other.close()
     start(shared)
     try:
+        if hasattr(signal, "pthread_sigmask"):          # they were held back while this process was made
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ENDING)
         while True:
             function, job = connection.recv()
             try:

@@ -204,7 +204,7 @@ def stranger(finished):
 
 STRANGERS = [
     Trial("runs of strangers", name, command, code, line, run=True, files={
-        "mine.py": "open('executed', 'w')\n" + GOOD, "out/tiny/config.toml": stranger})
+        "mine.py": "open('executed', 'w')\n" + GOOD, "out/tiny/config.toml": stranger, "tiny.toml": stranger})
     for name, command, code, line in [
         ("drawn", "tiny.toml --visualize --figure 5", 2, "is code"),
         ("explained", ("tiny.toml", "--visualize", "--explain", "5 3"), 0, "attention"),
@@ -213,7 +213,15 @@ STRANGERS = [
         ("filmed", "tiny.toml --visualize --video", 2, "is code"),
         ("causal", "tiny.toml --visualize --causal", 2, "is code"),
         ("ablated", "tiny.toml --visualize --ablate v", 2, "is code"),
-        ("trained on", "tiny.toml --figure 5", 2, "holds a run of other settings"),
+        ("trained on", "tiny.toml --figure 5", 2, "is code"),
+    ]
+] + [
+    Trial("runs of strangers", f"{name}, by a config of one's own", command, 2, line, run=True, files={
+        "mine.py": "open('executed', 'w')\n" + GOOD, "out/tiny/config.toml": stranger})
+    for name, command, line in [
+        ("drawn", "tiny.toml --visualize --figure 5", "is of another rule"),
+        ("explained", ("tiny.toml", "--visualize", "--explain", "5 3"), "is of another rule"),
+        ("trained on", "tiny.toml --figure 5", "holds a run of other settings"),
     ]
 ]
 
