@@ -177,7 +177,7 @@ class Settled:
 
     cases: list                         # of decided Cases
     undecided: list                     # of Cases that time did not suffice for
-    trace: list                         # (seconds, share of constrained contexts settled) now and then
+    trace: list                         # (seconds, share of constrained contexts not settled) now and then
     judged: int                         # how many cases were judged, those that were split included
 
 
@@ -212,9 +212,8 @@ def settle(judge, rule_cases, limit_seconds=inf, progress=lambda text: None):
                 order += 1
                 part = Case(members, case.answer)
                 heapq.heappush(heap, (-part.size, order, part))
-        share = 1 - left / total
-        settled.trace.append((time.perf_counter() - start, share))
-        progress(f"{share:.4%} of {total:.3g} contexts settled in {len(settled.cases):,} cases; "
+        settled.trace.append((time.perf_counter() - start, left / total))
+        progress(f"{1 - left / total:.4%} of {total:.3g} contexts settled in {len(settled.cases):,} cases; "
                  f"{len(heap):,} to go")
     settled.undecided = [case for *_, case in heap]
     return settled

@@ -63,8 +63,8 @@ def run_told(words):
     except WorkerLost as error:
         return fail(error, 1)
     except Exception as error:          # an error of ours: one line, and all of it to who asks
-        if "--debug" in words or "--pdb" in words:
-            raise
+        if signals.received() is not None or "--debug" in words or "--pdb" in words:
+            raise                       # of a compiler that swallowed a Ctrl-C, or for a debugger
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
         return fail(f"an error of the program's own, {type(error).__name__} at {where}: "
