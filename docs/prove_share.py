@@ -39,8 +39,8 @@ def main(*words):
                 ax.plot(seconds[-1], left[-1], "v", color=color, clip_on=False)
             total = proof.any.total.total()
             ax.annotate(
-                f"{proof.block_size} tokens,\n{in_words(total)}\ncontexts", (seconds[0], 1), (0, 5), ha="center",
-                textcoords="offset points", fontsize=8.5, annotation_clip=False,
+                f"{proof.block_size} tokens,\n{in_words(total)}\ncontexts", (seconds[0], 1), (0, 5),
+                textcoords="offset points", ha="center", fontsize=8.5, annotation_clip=False,
             )
             print(f"{proof.block_size} tokens: {total:,} contexts, {len(proof.settled.cases):,} cases, "
                   f"share not settled {shares[-1]:.2g} after {seconds[-1]:.2f} s, "
