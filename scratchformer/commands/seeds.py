@@ -37,7 +37,7 @@ def read_seeds(text):
     if not re.fullmatch(r"\d{1,19}([-,]\d{1,19})*", text):
         raise UsageError(f"--seeds {text}: write how many, at least 1, or which: 5-9, or 1,4,7")
     if text.isdecimal():
-        seeds = range(int(text))
+        seeds = range(min(int(text), MOST + 1))             # len() of more than 2**63 fails
     else:
         parts = [[int(end) for end in part.split("-")] for part in text.split(",")]
         if any(len(part) > 2 or part[0] > part[-1] for part in parts):
