@@ -10,7 +10,8 @@ from scratchformer.analysis.attention import answer_attention, attention_shares,
 from scratchformer.analysis.families import family, family_gaps, group_distances, sequence_distances
 from scratchformer.analysis.followed import follow_all
 from scratchformer.analysis.geometry import closest_and_farthest
-from scratchformer.analysis.landscape import landscapes, likeliest_counts, square_box, stream_points
+from scratchformer.analysis.decision_map import areas_by_token, frame_regions
+from scratchformer.analysis.landscape import likeliest_counts
 from scratchformer.analysis.scores import focus, key_scores, mean_scores, pair_scores
 from scratchformer.figures.f04_generated_sequences import written
 from scratchformer.run.data import parse_tokens
@@ -176,7 +177,7 @@ def predictions(model):
     """Which token is the likeliest where, and whom attention brings there."""
     embed = model.grid.embed.reshape(-1, model.config.model.n_embd)
     areas, areas_early = (
-        likeliest_counts(landscapes(one, square_box(stream_points(one))))
+        areas_by_token(frame_regions(one), len(model.vocabulary))
         for one in (model, model.run.at(STEPS["early"]))
     )
     plus = model.vocabulary.index("+")

@@ -1,26 +1,23 @@
 """The captions of a run's figures in one Markdown text: the walkthrough of that run."""
 
-import re
-
 from scratchformer.figures.catalogue import every_figure, figure_module
 from scratchformer.figures.words import harmless
 from scratchformer.run.judge import LEARNED
 
-CAPITALS = {"qk": "QK", "qkv": "QKV"}
-
 
 def captions(model, names, format="png"):
-    """The Markdown text: what the run is and whether it learned its rule; then, in reading order, heading,
-    picture and caption of each figure in `names`. The pictures lie beside the text."""
+    """The Markdown text: what the run is and whether it learned its rule; then, in reading order, of each
+    figure in `names` heading, picture, question, what to look at, and caption. The pictures lie beside it."""
     parts = [
         f"# {harmless(model.name)} at step {model.step:,}",
         f"Rule: {harmless(model.config.description or model.config.data.rule)}.",
         verdict(model),
     ]
     for name in sorted(names, key=every_figure().index):
-        heading = describe_name(name)
+        module = figure_module(name)
         parts += [
-            f"## {heading}", f"![{heading}]({name}.{format})", figure_module(name).caption(model),
+            f"## {describe_name(name)}", f"![{module.HEADING}]({name}.{format})",
+            f"**{module.QUESTION}** Look at {module.LOOK}.", module.caption(model),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -42,9 +39,7 @@ def verdict(model):
 
 
 def describe_name(name):
-    """A figure's name as a heading: 08_qkv_transforms is 08 QKV transforms."""
+    """A figure's heading with its number: 08_qkv_transforms is 08 Queries, keys and values."""
     folder, _, stem = name.rpartition("/")
-    number, *words = re.sub(r"(?<=[a-z])(?=\d)", "_", stem).split("_")
-    words[0] = words[0].capitalize()
-    text = " ".join([number, *(CAPITALS.get(word.lower(), word) for word in words)])
+    text = f"{stem.partition('_')[0]} {figure_module(name).HEADING}"
     return f"{folder.capitalize()}: {text}" if folder else text

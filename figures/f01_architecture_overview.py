@@ -5,9 +5,12 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from scratchformer.engine.names import PARAMETER_NAMES, TABLE
-from scratchformer.figures.style import GREY, INK, K, Q, V, panel, title
+from scratchformer.figures.style import GREY, INK, K, Q, V, figure_title, panel
 from scratchformer.figures.words import counted, listed
 
+HEADING = "The whole model"
+QUESTION = "What is computed from what, and in which shape?"
+LOOK = "the thick stream on the left: each layer reads it and adds to it"
 SIZE = (10, 10.5)                               # all places below are in inches
 STREAM, TRUNK = "#7b4fa3", 1.5                  # colour and x of the residual stream
 DIMS = {
@@ -48,10 +51,8 @@ def draw(fig, model):
     params = model.params
     cache = model.forward(windows[:, :-1], windows[:, 1:])
     arrays = params._asdict() | cache._asdict()
-    title(
-        fig, f"Architecture of {model.name}",
-        f"{size(params):,} parameters; shapes of a forward pass of {len(windows)} windows",
-    )
+    count = sum(array.size for array in params)
+    figure_title(fig, model, f"The whole model: {counted(count, 'parameter')}, and every shape on the way")
     ax = panel(fig, 0, 0, *SIZE)
     ax.set(xlim=(0, SIZE[0]), ylim=(0, SIZE[1]))
     ax.set_axis_off()

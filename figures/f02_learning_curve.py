@@ -1,73 +1,124 @@
 """Losses and rule errors over training: whether the model learned the rule, and when."""
 
-import textwrap
-
 import numpy as np
 
-from scratchformer.figures.marks import legend
-from scratchformer.figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, panel, title
-from scratchformer.figures.words import counted, listed
-from scratchformer.run.judge import GENERATED_RULE_ERROR, RULE_ERROR
+from scratchformer.figures.labels import name_ends
+from scratchformer.figures.style import GREY, HELD_OUT, INK, TRAIN, WRONG, figure_title, panel
+from scratchformer.figures.words import counted, listed, number
 
-SIZE = (10, 5.6)
-GENERATED = "#7a3f8f"
+HEADING = "Learning curve"
+QUESTION = "Is the rule learned, and when?"
+LOOK = "the lower panel, where the red line falls; above, how close the loss comes to the lower dashed line"
+SIZE = (10, 6.6)
+GENERATED, METRIC = "#7a3f8f", "#00767a"
+LEFT, WIDTH = 0.75, 6.9                 # of the panels; the curves' names stand to their right
+LEVELS = (0.1, 0.01)                    # rule errors whose first crossing is marked
 
 
 def draw(fig, model):
-    """Losses on the left axis, rule errors on the right; a vertical line marks the model's step."""
-    history = model.run.history
-    steps, last = history["step"], -1
-    title(
-        fig, f"Learning curve of {model.name}",
-        f"losses and rule error: measured on {samples(model)}\n"
-        f"after {steps[last]:,.0f} steps: loss {history['train_loss'][last]:.3f} on training, "
-        f"{history['held_out_loss'][last]:.3f} on held-out windows; "
-        f"rule error {history['rule_error'][last]:.1%}, "
-        f"generated {history['generated_rule_error'][last]:.1%}",
-    )
-    loss_ax = panel(fig, 0.75, 1.35, 8.45, 2.97)
-    error_ax = loss_ax.twinx()
-    many, even = len(steps) > 30, np.log(len(model.vocabulary))
-    lines = [
-        *loss_ax.plot(
-            steps, history["train_loss"], color=TRAIN, linewidth=2.4, label="loss, training windows",
-        ),
-        *loss_ax.plot(
-            steps, history["held_out_loss"], color=HELD_OUT, linewidth=1.1,
-            marker="" if many else ".", label="loss, held-out windows",
-        ),
-        *error_ax.plot(steps, history["rule_error"], color=WRONG, linestyle="--", label="rule error"),
-        *error_ax.plot(
-            steps, history["generated_rule_error"], color=GENERATED, linestyle=":",
-            label="generated rule error",
-        ),
-        loss_ax.axhline(
-            even, color=GREY, linewidth=1, linestyle=(0, (6, 3)), label="loss of guessing evenly",
-        ),
-    ]
-    losses = np.concatenate([history["train_loss"], history["held_out_loss"], [even]])
+    """Losses above, rule errors below; the curves named at their ends."""
+    run, history = model.run, model.run.history
+    steps = history["step"]
+    figure_title(fig, model, finding(model))
+    metric = run.metric
+    loss_ax = panel(fig, LEFT, 3.45, WIDTH, 2.2)
+    error_ax = panel(fig, LEFT, 0.6, WIDTH, 2.2)
+    curve(loss_ax, steps, history["train_loss"], TRAIN, "training loss", linewidth=2.4)
+    curve(loss_ax, steps, history["held_out_loss"], HELD_OUT, "held-out loss", linewidth=1.1)
+    levels = {"guessing evenly": np.log(len(model.vocabulary)), "knowing rule and odds": lowest_loss(model)}
+    for label, level in levels.items():
+        loss_ax.axhline(level, color=GREY, linewidth=1, linestyle=(0, (6, 3)), label=label)
+    losses = np.concatenate([history["train_loss"], history["held_out_loss"], [*levels.values()]])
     pad = 0.06 * (np.ptp(losses) or 1)
-    loss_ax.set(xlabel="training step", ylabel="cross-entropy loss, nats a token")
-    loss_ax.set_xlim(0, max(steps[last], 1))
-    loss_ax.set_ylim(losses.min() - pad, losses.max() + pad)
-    loss_ax.xaxis.set_major_formatter("{x:,.0f}")
-    loss_ax.xaxis.get_major_locator().set_params(integer=True)
-    loss_ax.grid(axis="y", color="#eeeeee")
-    error_ax.set_ylim(-0.03, 1.03)
-    error_ax.set_ylabel("rule error, generated rule error: share wrong")
-    error_ax.spines["right"].set(visible=True, color=GREY)
-    if model.step != model.run.steps[-1]:
-        loss_ax.axvline(model.step, color=INK, linewidth=1.8, clip_on=False, zorder=6)
+    loss_ax.set(ylabel="loss, nats a token", ylim=(losses.min() - pad, losses.max() + pad))
+    curve(error_ax, steps, history["rule_error"], WRONG, "rule error", linestyle="--")
+    curve(error_ax, steps, history["generated_rule_error"], GENERATED, "generated rule error", linestyle=":")
+    error_ax.set(ylabel="share of constrained tokens", xlabel="training step", ylim=(-0.03, 1.03))
+    error_ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    if metric is not None:
+        above = error_ax.twinx()
+        curve(above, *run.metric_history, METRIC, metric.name)
+        above.set_axis_off()
+    for ax in (loss_ax, error_ax):
+        ax.set_xlim(0, max(steps[-1], 1))
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(axis="y", color="#eeeeee")
+        mark_phases(ax, history)
+        if model.step != run.steps[-1]:
+            ax.axvline(model.step, color=INK, linewidth=1.8, clip_on=False, zorder=6)
+    name_lines(loss_ax, ".3f")
+    name_lines(error_ax, ".1%")
+    if metric is not None:
+        (line,) = above.lines
+        error_ax.text(1.02, 1.04, f"{metric.name} {number(line.get_ydata()[-1], '.4g')} (own scale)",
+                      transform=error_ax.transAxes, color=METRIC, fontsize=8.5, va="bottom")
+    if model.step != run.steps[-1]:
         loss_ax.text(
             model.step, 1.01, f"step {model.step:,}", transform=loss_ax.get_xaxis_transform(), ha="center"
         )
-    legend(fig, lines, 4.65, columnspacing=1.5, handletextpad=None)
-    for x, text, color in ((0.75, RULE_ERROR, WRONG), (5.15, GENERATED_RULE_ERROR, GENERATED)):
-        fig.text(
-            x / SIZE[0], 0.8 / SIZE[1], textwrap.fill(text, 66), va="top", fontsize=8, color=color,
-            linespacing=1.4,
-        )
-    loss_ax.spines["left"].set_color(GREY)
+
+
+def curve(ax, steps, values, color, label, **options):
+    """One quantity over training; few measurements are marked."""
+    ax.plot(steps, values, color=color, label=label, marker="" if len(steps) > 30 else ".", **options)
+
+
+def name_lines(ax, form):
+    """The name of each line and its last value to the right of its end."""
+    named = [line for line in ax.lines if line.get_label()[0] != "_"]
+    ends = [float(line.get_ydata()[-1]) for line in named]
+    texts = [f"{line.get_label()} {format(end, form)}" for line, end in zip(named, ends, strict=True)]
+    name_ends(ax, ends, texts, [line.get_color() for line in named])
+
+
+def crossings(history):
+    """(level, first step at which the rule error is below it) of the LEVELS it comes below, the first look
+    left out."""
+    errors = history["rule_error"]
+    return [
+        (level, int(history["step"][(errors < level).argmax()]))
+        for level in LEVELS if (errors < level).any() and errors[0] >= level
+    ]
+
+
+def mark_phases(ax, history):
+    """Where the rule error first falls below each level."""
+    for _, step in crossings(history):
+        ax.axvline(step, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+    if ax.get_xlabel():
+        for row, (level, step) in enumerate(crossings(history)):
+            ax.text(step, 0.93 - 0.11 * row, f" below {level:.0%} at {step:,}", fontsize=8, color=WRONG,
+                    transform=ax.get_xaxis_transform())
+
+
+def finding(model):
+    """When the rule was learned, in words."""
+    history = model.run.history
+    if not model.run.judge.allowed.any():
+        return "The loss falls; the rule constrains nothing that is measured"
+    found = crossings(history)
+    if found and found[-1][0] == LEVELS[-1]:
+        return f"The rule is learned: its error is first below 1% at step {found[-1][1]:,}"
+    if history["rule_error"][0] < LEVELS[-1]:
+        return "The rule is followed from the start"
+    return f"The rule is not learned: its error ends at {history['rule_error'][-1]:.1%}"
+
+
+def lowest_loss(model):
+    """Loss on the held-out sample of a model that knows the rule and the odds of each draw, and no more than
+    the window."""
+    judge, data = model.run.judge, model.config.data
+    operators = len(data.operators)
+    odds = np.full(len(model.vocabulary), 1 / data.numbers)
+    if operators:
+        odds[:] = (1 - data.operator_probability) / data.numbers
+        odds[data.numbers:] = data.operator_probability / operators
+    allowed = judge.allowed
+    count = allowed.sum(axis=-1, keepdims=True)
+    chances = np.where(count > 0, allowed / np.maximum(count, 1), odds)
+    targets = judge.held_out_windows[:, 1:]
+    return float(-np.log(np.take_along_axis(chances, targets[..., None], axis=-1)).mean())
 
 
 def samples(model):
@@ -84,12 +135,12 @@ def caption(model):
     at_the_end = model.step == model.run.steps[-1]
     marked = "" if at_the_end else f" A vertical line marks step {model.step:,}, that of other figures."
     return (
-        "The left axis is the loss on training and on held-out windows, the right axis the two rule errors "
-        f"explained below the curves. Losses and rule error are measured on {samples(model)}, while the "
-        f"verdict counts all held-out windows.{marked} Over {counted(int(steps[-1]), 'step')} the held-out "
-        f"loss went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token (guessing evenly, the dashed grey "
-        f"line, costs {np.log(len(model.vocabulary)):.3f}) and was lowest, {losses[lowest]:.3f}, at step "
-        f"{steps[lowest]:,.0f}; the training loss ended at {history['train_loss'][-1]:.3f}. "
+        "Above are the losses on training and on held-out windows, below the rule error, how often the top "
+        "prediction breaks the rule where it speaks, and the generated rule error, the same of tokens that "
+        f"the model wrote itself. All are measured on {samples(model)}; verdicts count all held-out "
+        f"windows.{marked} The held-out loss went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token and "
+        f"was lowest, {losses[lowest]:.3f}, at step {steps[lowest]:,.0f}; to know the rule and the odds of "
+        f"each draw would cost {lowest_loss(model):.3f}. "
         f"{describe_errors(model)} What the model read on the way comes next."
     )
 

@@ -4,9 +4,12 @@ import numpy as np
 
 from scratchformer.analysis.answers import count_right, judge_sequences
 from scratchformer.figures.cells import draw_cells, share, verdict_legend
-from scratchformer.figures.style import panel, title
+from scratchformer.figures.style import figure_title, panel
 from scratchformer.figures.words import code, counted
 
+HEADING = "Training data"
+QUESTION = "What does the model learn from?"
+LOOK = "the green cells, and for each the token that its answer comes from"
 SIZE = (10, 4.1)
 SHOWN = 6
 
@@ -15,11 +18,10 @@ def draw(fig, model):
     """The first sequences of the training set, judged with all that came before each token."""
     everything = model.data.train_sequences
     verdicts = judge_sequences(model, everything)
-    title(
-        fig, f"Training data of {model.name}",
-        f"{min(SHOWN, len(everything))} of {len(everything):,} sequences; "
-        f"in all of them {share(*count_right(verdicts))}",
-    )
+    right, constrained = count_right(verdicts)
+    tokens = sum(map(len, everything))
+    follow = "and each follows it" if right == constrained else "and not all follow it"
+    figure_title(fig, model, f"Training data: the rule fixes {constrained / tokens:.0%} of tokens, {follow}")
     ax = panel(fig, 0.5, 0.55, 9.35, 2.5)
     draw_cells(ax, model, everything[:SHOWN], verdicts[:SHOWN])
     ax.set_ylabel("sequence")

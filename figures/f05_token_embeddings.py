@@ -1,11 +1,16 @@
 """The embeddings: what the model knows of a token and of a position before it computes anything."""
 
-from scratchformer.analysis.families import family_gaps, group_distances
+from scratchformer.analysis.families import family_gaps
+from scratchformer.analysis.geometry import closest_and_farthest
+from scratchformer.figures.labels import labelled_position
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import position_plane, sum_plane, token_plane
-from scratchformer.figures.style import heatmap, panel, position_colors, title, token_colors
+from scratchformer.figures.style import figure_title, heatmap, panel, position_colors, token_colors
 from scratchformer.figures.words import counted, dim_names, listed, position_names
 
+HEADING = "Embeddings"
+QUESTION = "What does the model know of a token before it has read any other?"
+LOOK = "the plane of tokens below: which ones lie together"
 SIZE = (10, 8.2)
 
 
@@ -14,12 +19,7 @@ def draw(fig, model):
     params, vocabulary = model.params, model.vocabulary
     V, C = params.W_token.shape
     T = len(params.W_pos)
-    apart, spread = group_distances(params.W_token, vocabulary)
-    title(
-        fig, f"Embeddings of {model.name} at step {model.step:,}",
-        "distance of mean token embeddings: " + ", ".join(f"{a}–{b} {d:.2f}" for (a, b), d in apart.items())
-        + "\nspread (rms) around the mean: " + ", ".join(f"{name} {s:.2f}" for name, s in spread.items()),
-    )
+    figure_title(fig, model, f"Token embeddings: {describe_pairs(model)}")
     colors = token_colors(vocabulary)
     dims, places = dim_names(C, 4), position_names(T)
     left = heatmap(panel(fig, 0.55, 4.35, 1.85, 2.7), params.W_token, vocabulary, dims, "value", colors)
@@ -37,8 +37,20 @@ def draw(fig, model):
     sum_plane(planes[2], model.grid.embed, vocabulary, 7.5, each=False)
     planes[0].set_title("tokens")
     planes[1].set_title("positions")
-    planes[2].set_title(f"token + position (p{T - 1} labelled)")
+    planes[2].set_title(f"token + position (p{labelled_position(T)} labelled)")
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.15)
+
+
+def describe_pairs(model):
+    """The closest and the farthest tokens, in words."""
+    names = model.vocabulary
+    near, far, low, high = closest_and_farthest(model.params.W_token)
+    if len(names) < 3:
+        return f"{names[0]} and {names[1]} lie {low:.2f} apart"
+    return (
+        f"{names[near[0]]} and {names[near[1]]} nearly alike ({low:.2f}), "
+        f"{names[far[0]]} and {names[far[1]]} farthest apart ({high:.2f})"
+    )
 
 
 def caption(model):

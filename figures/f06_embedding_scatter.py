@@ -4,9 +4,12 @@ from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.geometry import closest_and_farthest, straightness
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import position_plane, sum_plane, token_plane
-from scratchformer.figures.style import panel, title
+from scratchformer.figures.style import figure_title, panel
 from scratchformer.figures.words import code, counted
 
+HEADING = "Embedding planes"
+QUESTION = "Where does each token at each position start?"
+LOOK = "one token's positions in the large panel: the same pattern recurs around each token"
 SIZE = (10, 14)
 
 
@@ -14,11 +17,8 @@ def draw(fig, model):
     """Tokens, positions, and below them every token at every position."""
     params, vocabulary = model.params, model.vocabulary
     V, T = len(params.W_token), len(params.W_pos)
-    title(
-        fig, f"Embedding planes of {model.name} at step {model.step:,}",
-        f"{V} tokens, {T} positions, and their {V * T} sums: {at_position(vocabulary[0], T - 1)} is token "
-        f"{vocabulary[0]} at position {T - 1}; points too close to tell apart share a label",
-    )
+    where = f"{V} tokens plus {counted(T, 'position')} are {counted(V * T, 'point')}"
+    figure_title(fig, model, f"Where each position starts: {where}")
     left, right = panel(fig, 0.65, 9.0, 4.1, 4.1), panel(fig, 5.65, 9.0, 4.1, 4.1)
     bottom = panel(fig, 0.65, 0.8, 9.1, 7.4)
     token_plane(left, params, vocabulary, size=10, marker=5)

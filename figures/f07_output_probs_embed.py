@@ -2,53 +2,53 @@
 
 import numpy as np
 
-from scratchformer.analysis.landscape import landscapes, likeliest_counts, square_box
-from scratchformer.figures.labels import copy_labels
-from scratchformer.figures.landscapes import landscape_panels
+from scratchformer.analysis.decision_map import areas_by_token, frame_regions
+from scratchformer.analysis.followed import at_position
+from scratchformer.analysis.landscape import likeliest_counts
+from scratchformer.figures.labels import copy_labels, labelled_position
+from scratchformer.figures.landscapes import landscape_panels, probability_table
 from scratchformer.figures.marks import family_legend, halo_labels
 from scratchformer.figures.planes import label_tokens, scatter_tokens
-from scratchformer.figures.style import inches, title, token_colors
-from scratchformer.figures.words import code, counted, listed
+from scratchformer.figures.style import figure_title, inches, token_colors
+from scratchformer.figures.words import code, counted, listed, sentence
 
+HEADING = "Predictions at the embeddings"
+QUESTION = "What would be predicted if attention did nothing?"
+LOOK = "the white lines around where a token is the likeliest: few embeddings lie in another one's"
 SIZE = (10, 9)
-AROUND = 0.25                                           # the plane around the embeddings, in their widths
 
 
 def draw(fig, model):
     """One panel a next token: its probability, and every token at every position."""
     embed, vocabulary = model.grid.embed, model.vocabulary
     V, T, C = embed.shape
-    points = embed.reshape(-1, C)
+    points, shown = embed.reshape(-1, C), labelled_position(T)
     counts = likeliest_counts(model.landscape(points))
-    order = sorted(range(V), key=lambda token: -counts[token])
-    leaders = [f"{vocabulary[token]} at {counts[token]}" for token in order[:4] if counts[token]]
+    first = counts.argmax()
+    figure_title(fig, model, f"{sentence(without(model))[:-1]}, {vocabulary[first]} would be predicted at "
+                 f"{counts[first]} of {V * T} embeddings")
+    if C != 2:
+        names = [at_position(token, shown) for token in vocabulary]
+        probability_table(fig, model, model.landscape(embed[:, shown]), names, "embedding")
+        return
     titles = [
         f"P(next = {token})\nlikeliest at {n} of {V * T} points"
         for token, n in zip(vocabulary, counts, strict=True)
     ]
     colors, tokens = token_colors(vocabulary), np.repeat(vocabulary, T)
-    axes = landscape_panels(fig, model, titles, points, AROUND)
-    for ax in axes:
+    for ax in landscape_panels(fig, model, titles):
         scale = min(1, inches(ax)[0] / 2)
         scatter_tokens(
             ax, points, tokens, np.repeat(colors, T, axis=0), 4 * scale, edgecolors="white", linewidths=0.35
         )
-        if ax is axes[0]:
-            labels = label_tokens(ax, embed[:, -1], vocabulary, [T - 1] * V, colors, 9 * scale, 2, points)
+        if ax is fig.axes[0]:
+            labels = label_tokens(
+                ax, embed[:, shown], vocabulary, [shown] * V, colors, 8 * scale, 2, points
+            )
         else:
             copy_labels(labels, ax)
         halo_labels(ax)
-    name = f"Output probabilities and embeddings of {model.name} at step {model.step:,}"
-    result = f"likeliest next token {without(model)}: {', '.join(leaders)} of the {V * T} embeddings"
-    if axes:
-        title(
-            fig, name,
-            "background: probability of the panel's token if the stream after attention lay there\n"
-            f"points: the {V * T} embeddings (token + position), labelled at the last position\n{result}",
-        )
-        family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
-    else:
-        title(fig, name, result)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
 
 
 def without(model):
@@ -70,7 +70,7 @@ def caption(model):
             f"embedding. {start}. Attention has to move the stream to where other tokens win, and how "
             "it does so begins with queries, keys and values."
         )
-    areas = likeliest_counts(landscapes(model, square_box(points, AROUND)))
+    areas = areas_by_token(frame_regions(model), len(model.vocabulary))
     return (
         "Each panel belongs to one next token: its background is the probability the model would give that "
         "token if the stream after attention lay there, from dark (0) to yellow (1). The points are the "

@@ -4,26 +4,21 @@ from matplotlib.colors import to_rgb
 
 from scratchformer.analysis.families import family_distances
 from scratchformer.figures.marks import family_legend
-from scratchformer.figures.qk import describe_distances, pair_plane
-from scratchformer.figures.style import K, Q, V, heatmap, panel, title, token_colors
+from scratchformer.figures.qk import describe_ranks, pair_plane
+from scratchformer.figures.style import K, Q, V, figure_title, heatmap, panel, token_colors
 from scratchformer.figures.words import dim_names, head_shown
 
+HEADING = "Queries, keys and values"
+QUESTION = "Which differences between tokens do the three matrices keep?"
+LOOK = "how narrow the clouds of queries and keys are beside that of the embeddings"
 SIZE = (10, 7.8)
 
 
 def draw(fig, model):
     """Above the embeddings and the matrices that they meet, below what comes of them."""
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
-    T = grid.q.shape[2]
     spaces = spaces_of(grid)
-    title(
-        fig, f"Queries, keys and values of {model.name} at step {model.step:,}{head_shown(model, ': ')}",
-        "\n".join([
-            *describe_distances(spaces, vocabulary),
-            "spread: the root mean square distance of all points from their mean; "
-            f"a line joins a token's positions, p{T - 1} is labelled",
-        ]),
-    )
+    figure_title(fig, model, describe_ranks(params, head_shown(model, " of ")))
     draw_transforms(fig, params, spaces, vocabulary, 0.75)
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.15, neutral=True)
 

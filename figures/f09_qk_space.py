@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from scratchformer.analysis.attention import attention_shares, even_attention
-from scratchformer.analysis.followed import at_position
+from scratchformer.analysis.attention import attention_shares, describe_answers, even_attention
 from scratchformer.figures.insets import border, enlarge
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.qk import describe_shares, label_pairs, mark_origin, pair_legend, qk_plane
-from scratchformer.figures.style import K, Q, panel, set_plane, title
+from scratchformer.figures.qk import label_pairs, mark_origin, pair_legend, qk_plane
+from scratchformer.figures.style import K, Q, figure_title, panel, set_plane
 from scratchformer.figures.words import counted, head_shown, listed
 
+HEADING = "Queries and keys together"
+QUESTION = "Which keys lie in the direction of which queries?"
+LOOK = "a query and the keys that lie furthest on its side of the ring"
 SIZE = (10, 10.2)
 
 
@@ -23,14 +25,7 @@ def draw(fig, model):
     ax = panel(fig, 0.85, 0.8, 8.9, 8.25)
     set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
     insets = enlarge(ax, points)
-    title(
-        fig, f"Queries and keys of {model.name} at step {model.step:,}{head_shown(model, ': ')}",
-        f"attention at the {constrained.sum():,} constrained positions of held-out windows:\n"
-        + describe_shares(shares)
-        + f"\n{at_position(vocabulary[-1], T - 1)} is token {vocabulary[-1]} at position {T - 1}; "
-        "points too close to tell apart share a label"
-        + ("; crowds are enlarged where there is room" if insets else "; in a crowd some have none"),
-    )
+    figure_title(fig, model, f"Queries and keys{head_shown(model, ' of ')}: {describe_answers(model)}")
     tokens, positions = np.repeat(vocabulary, T).tolist() * 2, list(range(T)) * count * 2
     colors = np.array([Q] * len(q) + [K] * len(k))
     rest = np.setdiff1d(np.arange(len(points)), [i for _, shown in insets for i in shown])

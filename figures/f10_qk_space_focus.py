@@ -3,17 +3,26 @@
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
+from scratchformer.analysis.families import family, present_families
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus, focus_shares, in_reach, key_scores, rank_keys
 from scratchformer.figures.insets import border, enlarge
-from scratchformer.figures.labels import add_labels_beside
+from scratchformer.figures.labels import add_labels_beside, name_ends
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.qk import describe_shares, label_pairs, mark_origin, pair_legend, qk_plane
-from scratchformer.figures.style import GREY, INK, K, Q, color_bar, panel, set_plane, title
+from scratchformer.figures.qk import label_pairs, mark_origin, pair_legend, qk_plane
+from scratchformer.figures.style import (
+    GREY, INK, K, MARKERS, Q, color_bar, figure_title, panel, set_plane, token_colors,
+)
 from scratchformer.figures.words import code, counted, head_shown, listed, minus
 
-SIZE = (10, 9.45)
+HEADING = "One query"
+QUESTION = "What does one query look for, and in which order?"
+LOOK = "the lower panel: which tokens are on top, and that a line rises to the right where the later key wins"
+SIZE = (10, 12.1)
+LOW = 3.0                                               # room for the scores by position, below the plane
 SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7d9af"])
+NEAR = 0.1                                              # of the height: lines that share a name
+MOST = 16                                               # tokens that are named
 CELLS = 120                                             # of the background, each way
 
 
@@ -24,13 +33,11 @@ def draw(fig, model):
     token, position = focus(model)
     name = at_position(vocabulary[token], position)
     shares, windows, constrained = focus_shares(model)
-    title(
-        fig, f"The query {name} of {model.name} at step {model.step:,}{head_shown(model, ': ')}",
-        f"attention of {name} in the {describe_windows(windows, constrained)}:\n{describe_shares(shares)}",
-    )
+    best = describe_best(grid, vocabulary, token, position)
+    figure_title(fig, model, f"What {name} looks for{head_shown(model)}: {best}")
     q, k, origin, names = qk_plane(grid)
     query = q[token * T + position][None]
-    ax = panel(fig, 0.85, 0.8, 7.95, 7.55)
+    ax = panel(fig, 0.85, 0.8 + LOW, 7.95, 7.55)
     set_plane(ax, np.concatenate([k, query, origin]), names, margin=0.06)
     tie = np.linspace(origin[0], query[0], 200)
     insets = enlarge(ax, np.concatenate([k, query]), tie)
@@ -61,7 +68,17 @@ def draw(fig, model):
     colors = {f"query {name}": Q, "key that it can meet": K}
     if not seen.all():
         colors["key that it cannot: not labelled"] = GREY
-    pair_legend(fig, vocabulary, colors)
+    pair_legend(fig, vocabulary, colors, 0.18 + LOW)
+    draw_ladder(panel(fig, 0.85, 0.55, 7.95, 2.1), model, token, position)
+
+
+def describe_best(grid, vocabulary, token, position):
+    """The key that scores highest, and the lowest, in words."""
+    order, T = rank_keys(grid, token, position), grid.q.shape[2]
+    names = [at_position(vocabulary[place // T], place % T) for place in (order[0], order[-1])]
+    if len(order) == 1:
+        return f"it can meet no key but {names[0]}"
+    return f"{names[0]} scores highest, {names[1]} lowest"
 
 
 def describe_windows(count, constrained):
@@ -69,6 +86,32 @@ def describe_windows(count, constrained):
     return f"{counted(count, 'held-out window')} " + (
         "where it stands and the rule says what comes next" if constrained else "where it stands"
     )
+
+
+def draw_ladder(ax, model, token, position):
+    """Scores of the keys that the query can meet, by position: a line a token."""
+    vocabulary, colors = model.vocabulary, token_colors(model.vocabulary)
+    scores = key_scores(model.grid, token, position)
+    scores = np.where(in_reach(*scores.shape, token, position), scores, np.nan)
+    ends = {}
+    for i in np.flatnonzero(np.isfinite(scores).any(axis=1)):
+        where = np.flatnonzero(np.isfinite(scores[i]))
+        shape = MARKERS[family(vocabulary[i])]
+        ax.plot(where, scores[i, where], color=colors[i], marker=shape, markersize=4)
+        ends[i] = scores[i, where[-1]]
+    ax.set(xlim=(-0.15, position + 0.15), xlabel="position of the key", ylabel="score q · k / √D")
+    ax.set_xticks(range(position + 1))
+    ax.axhline(0, color=GREY, linewidth=0.7, linestyle="--")
+    close = NEAR * np.ptp(ax.get_ylim())
+    groups = [[i for i in ends if family(vocabulary[i]) == name] for name in present_families(vocabulary)]
+    together = [group for group in groups if len(group) > 2 and np.ptp([ends[i] for i in group]) < close]
+    alone = [[i] for group in groups if group not in together for i in group]
+    if len(together) + len(alone) <= MOST:
+        named = together + alone
+        texts = [f"{family(vocabulary[group[0]])} tokens" if group in together else vocabulary[group[0]]
+                 for group in named]
+        name_ends(ax, [np.mean([ends[i] for i in group]) for group in named], texts,
+                  [colors[group[len(group) // 2]] for group in named])
 
 
 def draw_scores(axes, slope):
@@ -110,8 +153,8 @@ def caption(model):
     reading = [f"{share:.1%} to {key} keys" for key, share in shares.items()]
     return (
         f"One query{head_shown(model, ' of ')} is left, {name}, tied to the origin by a line. "
-        f"{background} Red keys are those it can meet, at earlier positions and its own; grey ones come "
-        "later or are other tokens at its position. "
+        f"{background} Red keys are those it can meet; grey ones come later or are other tokens at its "
+        "position. Below are the scores of the red keys by position, a line a token. "
         + describe_scores(grid, vocabulary, token, position)
         + (f"In the {describe_windows(windows, constrained)}, its attention goes {listed(reading)}. "
            if windows else "No held-out window has this query. ")

@@ -4,13 +4,15 @@ import numpy as np
 
 from scratchformer.analysis.answers import landings, right_by_answer, right_without_attention
 from scratchformer.analysis.followed import at_position
-from scratchformer.analysis.landscape import stream_points
-from scratchformer.figures.labels import add_labels_beside, copy_labels
-from scratchformer.figures.landscapes import landscape_panels, sample
+from scratchformer.figures.labels import add_labels_beside, labelled_position
+from scratchformer.figures.landscapes import landscape_panels, probability_table, sample
 from scratchformer.figures.marks import halo_labels, legend, marker
-from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, inches, title, token_colors
+from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, figure_title, inches, token_colors
 from scratchformer.figures.words import code, counted, sentence
 
+HEADING = "Where attention takes the stream"
+QUESTION = "Does each answer land where it is predicted?"
+LOOK = "green dots within the white line of their panel, and any red cross"
 SIZE = (10, 9)
 TYPICAL = {"marker": "o", "s": 14, "edgecolors": "white", "linewidths": 0.7, "zorder": 4}
 FEW = 60                                                # crosses that do not hide one another
@@ -23,28 +25,33 @@ MISSED = {"shape": "X", "markersize": 6, "color": WRONG, "markeredgecolor": "whi
 def draw(fig, model):
     """One panel a next token: its probability, and the positions whose answer it is."""
     cache, allowed, right = landings(model)
-    windows, result = cache.tokens, describe(right, allowed)
+    counts = right_by_answer(right, allowed)
+    figure_title(fig, model, finding(right, allowed))
+    if model.config.model.n_embd != 2:
+        answers = [i for i, (_, count) in enumerate(counts) if count]
+        names = [f"{model.vocabulary[i]}: {score(*counts[i])}" for i in answers]
+        means = [cache.probs[allowed[..., i]].mean(axis=0) for i in answers]
+        if answers:
+            probability_table(fig, model, np.array(means), names, "")
+        return
     titles = [
-        f"P(next = {token})\n{score(*counts)}"
-        for token, counts in zip(model.vocabulary, right_by_answer(right, allowed), strict=True)
+        f"P(next = {token})\n{score(*each)}" for token, each in zip(model.vocabulary, counts, strict=True)
     ]
-    axes = landscape_panels(fig, model, titles, stream_points(model))
+    axes = landscape_panels(fig, model, titles)
     for token, ax in enumerate(axes):
         mark_positions(ax, cache.resid_mid, allowed[..., token], right)
-    name = f"Output probabilities and post-attention points of {model.name} at step {model.step:,}"
-    if axes:
-        title(
-            fig, name,
-            "background: probability of the panel's token if the stream after attention lay there\n"
-            f"points: the stream after attention in {len(sample(windows)):,} of {len(windows):,} held-out "
-            f"windows; crosses: in all of them\n{result}",
-        )
-        room = min(1, inches(axes[0])[0] / 2) ** 2
-        examples = last_positions(model, cache, allowed, max(1, int(MOST * room)))
-        label_examples(axes, *examples)
-        explain_marks(fig, examples[1])
-    else:
-        title(fig, name, result)
+    room = min(1, inches(axes[0])[0] / 2) ** 2
+    examples = typical_points(model, cache, allowed, max(1, int(MOST * room)))
+    label_examples(axes, *examples)
+    explain_marks(fig, examples[1])
+
+
+def finding(right, allowed):
+    """How many answers attention brings home, in words."""
+    total = int(allowed.any(axis=-1).sum())
+    if not total:
+        return "Where attention takes the stream, and what is predicted there"
+    return f"Attention takes {right.sum():,} of {total:,} positions to where their answer is predicted"
 
 
 def describe(right, allowed):
@@ -73,40 +80,42 @@ def mark_positions(ax, resid_mid, answer, right):
     )
 
 
-def last_positions(model, cache, allowed, most):
-    """Points at the last position to be labelled, at most so many: (points (N, C), labels, colours (N, 3)).
+def typical_points(model, cache, allowed, most):
+    """Points at one position to be labelled, at most so many: (points, labels, colours, answers).
 
     One for each token and, where the rule allows just one, its answer, the most frequent first: of all
     windows the one nearest to their mean.
     """
-    T = cache.tokens.shape[1]
-    points, tokens, allowed = cache.resid_mid[:, -1], cache.tokens[:, -1], allowed[:, -1]
+    shown = labelled_position(cache.tokens.shape[1])
+    points, tokens, allowed = cache.resid_mid[:, shown], cache.tokens[:, shown], allowed[:, shown]
     answers = np.where(allowed.sum(axis=-1) == 1, allowed.argmax(axis=-1), -1)
     pairs, group, counts = np.unique(
         np.column_stack([tokens, answers]), axis=0, return_inverse=True, return_counts=True
     )
-    chosen, texts, colors = [], [], []
+    chosen, texts, colors, asked = [], [], [], []
     for i in np.sort(np.argsort(-counts, kind="stable")[:most]):
         members = np.flatnonzero(group.ravel() == i)
         away = np.linalg.norm(points[members] - points[members].mean(axis=0), axis=1)
         token, answer = pairs[i]
-        name = at_position(model.vocabulary[token], T - 1)
+        name = at_position(model.vocabulary[token], shown)
         chosen.append(members[away.argmin()])
         texts.append(name if answer < 0 else f"{name}→{model.vocabulary[answer]}")
         colors.append(token_colors(model.vocabulary)[token if answer < 0 else answer])
-    return points[chosen], texts, np.array(colors)
+        asked.append(answer)
+    return points[chosen], texts, np.array(colors), asked
 
 
-def label_examples(axes, points, texts, colors):
-    """Mark and label points in panels that are all alike; labels have a white rim."""
-    for ax in axes:
+def label_examples(axes, points, texts, colors, answers):
+    """Mark the points in every panel, and label each in that of its answer."""
+    for token, ax in enumerate(axes):
         ax.scatter(*points.T, c=colors, **TYPICAL)
-        if ax is axes[0]:
-            labels = add_labels_beside(ax, points, texts, colors, 7, 2, points)
+        chosen = [i for i, answer in enumerate(answers) if answer == token]
+        if chosen:
+            labels = add_labels_beside(
+                ax, points[chosen], [texts[i] for i in chosen], colors[chosen], 8, 2, points
+            )
             labels.leaders.set(color="white", linewidth=0.8, alpha=1, zorder=4)
-        else:
-            copy_labels(labels, ax)
-        halo_labels(ax)
+            halo_labels(ax)
 
 
 def score(right, count):
@@ -134,7 +143,7 @@ def caption(model):
             "The backgrounds are the probabilities of figure 07, the points where the stream lies after "
             "attention. In the panel of a token, a green dot is a position that has this token for an answer "
             "and lands right, where an allowed token is the likeliest, a red cross one that does not, and a "
-            "grey dot any other position. Labels name typical points of the last position."
+            "grey dot any other position. Labels name typical points of one position."
         )
     else:
         shown = (

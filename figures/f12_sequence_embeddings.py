@@ -5,14 +5,20 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
 from scratchformer.analysis.families import sequence_distances
-from scratchformer.analysis.followed import at_position, follow
+from scratchformer.analysis.followed import follow
+from scratchformer.analysis.landscape import flat
 from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.marks import along, backdrop, family_legend, join
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.sequences import common_plane, flat, written
-from scratchformer.figures.style import INK, heatmap, panel, position_colors, set_plane, title, token_colors
+from scratchformer.figures.sequences import common_plane, written
+from scratchformer.figures.style import (
+    INK, figure_title, heatmap, panel, position_colors, set_plane, token_colors,
+)
 from scratchformer.figures.words import code, counted, dim_names, listed, position_names
 
+HEADING = "One sequence's embeddings"
+QUESTION = "What does the model see of one sequence?"
+LOOK = "the framed cells, and the path that they make on the plane"
 SIZE = (12, 9.2)
 
 
@@ -22,11 +28,7 @@ def draw(fig, model):
     demo = follow(model, tokens)
     embed, labels = demo.cache.embed[0], demo.words
     T, C = embed.shape
-    title(
-        fig, f"The sequence {written(labels)} in the embeddings of {model.name} at step {model.step:,}",
-        describe(embed, labels) + "\nframed: what the sequence picks; grey: all there is; "
-        f"{at_position(labels[-1], T - 1)} is token {labels[-1]} at position {T - 1}",
-    )
+    figure_title(fig, model, "Token plus position: " + written(labels[:12]))
     colors, shades = token_colors(model.vocabulary), position_colors(grid.embed.shape[1])
     places = position_names(len(shades))
     across = places if len(places) <= 9 else [name if t % 3 == 0 else "" for t, name in enumerate(places)]

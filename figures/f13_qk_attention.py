@@ -2,25 +2,26 @@
 
 import numpy as np
 
-from scratchformer.analysis.attention import answer_attention
+from scratchformer.analysis.attention import answer_attention, describe_answers
 from scratchformer.analysis.followed import follow_all
+from scratchformer.analysis.landscape import flat
 from scratchformer.figures.marks import backdrop, legend, marker, rings
 from scratchformer.figures.sequences import (
-    TALL, attention_map, causal, common_plane, flat, label_points, largest, marked, rows_of, show_plane,
+    TALL, attention_map, causal, common_plane, label_points, largest, mark_rows, marked, rows_of, show_plane,
     square_map, vector_map,
 )
-from scratchformer.figures.style import INK, PALE, SIGNED, K, Q, panel, title
+from scratchformer.figures.style import INK, K, PALE, Q, SIGNED, figure_title, panel
 from scratchformer.figures.words import counted, head_shown, sentence
 
+HEADING = "Queries, keys and attention"
+QUESTION = "Who reads from whom?"
+LOOK = "the framed rows, where the rule asks: the bright cell should hold the answer"
 SIZE = (12, 10.4)
 
 
 def draw(fig, model):
     """One row a sequence: queries, keys, both on one plane, scores, attention."""
-    title(
-        fig, f"Queries, keys and attention of {model.name} at step {model.step:,}{head_shown(model)}",
-        in_words(*answer_attention(model)[::2]),
-    )
+    figure_title(fig, model, f"Who reads from whom{head_shown(model)}: {describe_answers(model)}")
     grid, demos = model.grid, follow_all(model)
     caches = [demo.cache for demo in demos]
     background = np.concatenate([flat(grid.q[:, 0]), flat(grid.k[:, 0])])
@@ -29,14 +30,17 @@ def draw(fig, model):
     limit, high = largest(vectors), largest([causal(cache.scores[0, 0]) for cache in caches])
     for row, bottom, demo in rows_of(fig, model, demos):
         q, k, scores = (getattr(demo.cache, name)[0, 0] for name in ("q", "k", "scores"))
-        vector_map(panel(fig, 0.6, bottom, 0.9, TALL), q, demo.words, limit, "query q")
+        ax = panel(fig, 0.6, bottom, 0.9, TALL)
+        vector_map(ax, q, demo.words, limit, "query q")
+        mark_rows(ax, demo)
         bars = [f"{name}, all rows" * (not row) for name in ("value", "score", "share read")]
         vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k", bars[0])
-        ax = panel(fig, 3.95, bottom, TALL, TALL)
+        ax = panel(fig, 3.75, bottom, TALL, TALL)
         qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, demo)
-        ax = panel(fig, 6.95, bottom, 1.6, TALL)
+        ax = panel(fig, 6.5, bottom, 1.6, TALL)
         square_map(ax, scores, demo.words, "scores q·k/√D, masked", SIGNED, -high, high, bars[1])
-        attention_map(fig, 9.75, bottom, demo, bars[2])
+        mark_rows(ax, demo, scores, ".0f" if high >= 10 else ".1f")
+        attention_map(fig, 9.4, bottom, demo, bars[2])
     legend(fig, [
         marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
         marker("o", INK, "query where the rule says what comes next (✓ model right, ✗ wrong)",

@@ -4,22 +4,23 @@ import numpy as np
 
 from scratchformer.analysis.attention import copies_or_blends, most_read
 from scratchformer.analysis.followed import follow_all
+from scratchformer.analysis.landscape import flat
 from scratchformer.figures.marks import backdrop, legend, marker, rings
 from scratchformer.figures.sequences import (
-    TALL, attention_map, common_plane, flat, label_points, largest, marked, rows_of, show_plane, vector_map,
+    TALL, attention_map, common_plane, label_points, largest, marked, rows_of, show_plane, vector_map,
 )
-from scratchformer.figures.style import INK, MIXED, PALE, V, panel, title
+from scratchformer.figures.style import INK, MIXED, PALE, V, figure_title, panel
 from scratchformer.figures.words import counted, head_shown, sentence
 
+HEADING = "Values and their mixture"
+QUESTION = "What does a position get by reading?"
+LOOK = "the ringed squares on the right: each lies on the value that it copies, if it copies"
 SIZE = (12, 10.4)
 
 
 def draw(fig, model):
     """One row a sequence: attention, values, their mixture, and the latter two on one plane."""
-    title(
-        fig, "Values and what attention makes of them in "
-        f"{model.name} at step {model.step:,}{head_shown(model)}", reading(model),
-    )
+    figure_title(fig, model, f"What is read{head_shown(model)}: {reading(model)}")
     demos = follow_all(model)
     caches = [demo.cache for demo in demos]
     background = flat(model.grid.v[:, 0])
@@ -42,26 +43,33 @@ def draw(fig, model):
             ax.scatter(*shown.T, s=14, marker=shape, c=color, linewidths=0, zorder=3)
             if shape == "s":
                 rings(ax, shown[demo.where])
+                link_copies(ax, points[2 * row], shown, demo)
             label_points(ax, shown, beside, [color] * len(shown), 8, 4.6)
             ax.set_title(name)
     legend(fig, [
-        marker("o", V, "value"), marker("s", MIXED, "mixed = attention @ v"),
+        marker("o", V, "value (line: the one read most)"), marker("s", MIXED, "mixed = attention @ v"),
         marker("o", PALE, "every value there is"),
         marker("o", INK, "where the rule says what comes next (✓ model right, ✗ wrong)",
                markerfacecolor="none", markersize=9),
     ])
 
 
+def link_copies(ax, values, mixed, demo):
+    """Where the rule speaks, a line from the value that is read most to the mixture."""
+    best = demo.cache.attention[0, 0].argmax(axis=-1)
+    for t in demo.where:
+        ax.plot(*np.stack([values[best[t]], mixed[t]]).T, color=V, linewidth=1.2, zorder=2)
+    ax.scatter(*values[best[demo.where]].T, s=22, c=V, linewidths=0, zorder=2.5)
+
+
 def reading(model):
     """How close the mixture comes to the one value that is read most, in words."""
     found = most_read(model)
     if found is None:
-        return "the rule constrains no position of the held-out windows"
-    weight, distance, length = found
-    return (
-        "constrained positions in held-out windows: the key read most, whatever it holds, gets "
-        f"{weight:.1%} of attention; mixed lies {distance:.2f} from its value (length {length:.2f})"
-    )
+        return "the rule asks for nothing"
+    weight, _, _ = found
+    verdict = {"copy": "a copy of one value", "close": "close to one value", "blend": "a blend of values"}
+    return f"where the rule asks, {verdict[copies_or_blends(*found)]} ({weight:.1%} of attention)"
 
 
 def caption(model):
@@ -81,7 +89,7 @@ def copy_or_blend(model):
     """`reading` with a conclusion: whether the mixture is one value or several."""
     found = most_read(model)
     if found is None:
-        return reading(model)
+        return "the rule constrains no position of the held-out windows"
     weight, distance, length = found
     verdict = {
         "blend": "so the mixture blends several values",

@@ -2,36 +2,41 @@
 
 import numpy as np
 
-from scratchformer.analysis.answers import mean_shifts
+from scratchformer.analysis.answers import landings, right_without_attention
+from scratchformer.analysis.decision_map import answer_landings
 from scratchformer.analysis.families import present_families
 from scratchformer.analysis.followed import follow_all
+from scratchformer.analysis.landscape import flat, frame
 from scratchformer.figures.labels import add_labels_beside
-from scratchformer.figures.marks import along, arrows, backdrop, legend, line, marker
+from scratchformer.figures.marks import backdrop, legend, line, marker
 from scratchformer.figures.planes import scatter_tokens
+from scratchformer.figures.regions import label_regions, region_colors, show_regions
 from scratchformer.figures.sequences import (
-    TALL, common_plane, flat, largest, marked, rows_of, show_plane, vector_map,
+    TALL, beside, common_plane, draw_moves, largest, rows_of, show_plane, vector_map,
 )
-from scratchformer.figures.style import GREY, LINES, MARKERS, panel, title, token_colors
-from scratchformer.figures.words import code, counted, listed
+from scratchformer.figures.style import GREY, LINES, MARKERS, figure_title, panel, token_colors
+from scratchformer.figures.words import code, counted
 
+HEADING = "The residual stream"
+QUESTION = "How does attention change what the next layer reads?"
+LOOK = "the coloured arrows over the map of decisions: they should end in the answer's region"
 SIZE = (12, 10.4)
 SIDE = 1.55                             # of a plane, in inches
 
 
 def draw(fig, model):
     """One row a sequence: three matrices, then the same as points, and arrows from first to last."""
-    final = "embed + attn_out" if model.use_residual else "attn_out: no residual connection"
-    title(
-        fig, f"The residual stream of {model.name} at step {model.step:,}: resid_mid = {final}",
-        shift_lengths(model),
-    )
+    figure_title(fig, model, describe_moves(model))
     demos = follow_all(model)
     caches = [demo.cache for demo in demos]
     parts = [part[0] for cache in caches for part in (cache.embed, cache.attn_out, cache.resid_mid)]
     (back, *points), names = common_plane([flat(model.grid.embed), *parts])
-    stream, added = equal_squares(
-        np.concatenate([back, *points[0::3], *points[2::3]]), np.concatenate(points[1::3])
-    )
+    plane = model.config.model.n_embd == 2
+    reached = np.concatenate([back, *points[0::3], *points[2::3]])
+    if plane:
+        reached = np.reshape(frame(model), (2, 2)).T
+    stream, added = equal_squares(reached, np.concatenate(points[1::3]))
+    shades = region_colors(model, answer_landings(model).answers)
     limit = largest(parts)
     for row, bottom, demo in rows_of(fig, model, demos):
         for i, name in enumerate(("embed", "attn_out", "resid_mid")):
@@ -42,17 +47,22 @@ def draw(fig, model):
         embed, attn_out, resid_mid = points[3 * row : 3 * row + 3]
         planes = [panel(fig, 4.35 + 2.0 * i, bottom + TALL - SIDE, SIDE, SIDE) for i in range(4)]
         for ax, corners in zip(planes, (stream, added, stream, stream), strict=True):
-            show_plane(ax, corners, names)
+            show_plane(ax, corners, names, 0 if plane else 0.13)
             ax.ticklabel_format(scilimits=(-2, 4))
             ax.tick_params(labelsize=7, pad=2)
             long = len(names[0]) > 9                        # leaves room for a power of ten beside it
             ax.set_xlabel(names[0], fontsize=6.5 if long else 7.5, loc="left" if long else "center")
             ax.set_ylabel(names[1], fontsize=7.5, labelpad=0)
+        names_at = points[0][:0]
+        for ax in planes[2:] if plane else ():
+            show_regions(ax, model, shades, 0.5)
+            names_at = label_regions(ax, model, 8)
         backdrop(planes[0], back)
         mark(planes[0], embed, demo, colors, "embed")
         mark(planes[1], attn_out, demo, colors, "attn_out")
-        draw_moves(planes[2], embed, resid_mid, demo)
-        mark(planes[3], resid_mid, demo, colors, "resid_mid")
+        draw_moves(planes[2], embed, resid_mid, demo, names_at)
+        planes[2].set_title("embed → resid_mid")
+        mark_ends(planes[3], resid_mid, demo, colors, names_at)
     meanings = ((1, "✓ prediction follows the rule"), (0, "✗ breaks it"), (-1, "the rule says nothing"))
     legend(fig, [
         *(marker(MARKERS[name], GREY, name) for name in present_families(model.vocabulary)),
@@ -60,13 +70,14 @@ def draw(fig, model):
     ])
 
 
-def shift_lengths(model):
-    """Mean length of what attention adds, where the rule says what comes next and elsewhere, in words."""
-    parts = [
-        f"{length:.2f} at the {counted(count, f'{name} position')}"
-        for name, (length, count) in mean_shifts(model).items()
-    ]
-    return "mean length of attn_out in held-out windows: " + ", ".join(parts)
+def describe_moves(model):
+    """How many answers attention brings home, in words."""
+    cache, allowed, right = landings(model)
+    if not allowed.any():
+        return "Attention moves the stream, and the rule asks for nothing"
+    still = right_without_attention(model, cache.embed, allowed) / allowed.any(axis=-1).sum()
+    moved = right.sum() / allowed.any(axis=-1).sum()
+    return f"Attention moves the stream: {moved:.2%} of answers right with it, {still:.2%} without"
 
 
 def equal_squares(*groups):
@@ -83,25 +94,15 @@ def mark(ax, points, demo, colors, name):
     ax.set_title(name)
 
 
-def draw_moves(ax, start, end, demo):
-    """From where each position was to where attention puts it; colours and marks say what comes of it."""
-    colors = [LINES[int(s)] for s in demo.state]
-    arrows(ax, start, end, colors, (3.5, 4, 3.6), width=0.012, zorder=3)
-    add_labels_beside(ax, end, marked(demo), colors, 8, 2.5, along(start, end))
-    ax.set_title("embed → resid_mid")
+def mark_ends(ax, points, demo, colors, names_at):
+    """Where attention has put the positions."""
+    scatter_tokens(ax, points, demo.words, colors, 4)
+    beside(ax, points, demo, demo.labels, colors, np.concatenate([points, names_at]))
+    ax.set_title("resid_mid")
 
 
 def caption(model):
     """What the figure shows, and how far attention moves the stream in this run."""
-    shifts = mean_shifts(model)
-    lengths = [
-        f"{length:.3g} at the {counted(count, f'{name} position')}"
-        for name, (length, count) in shifts.items()
-    ]
-    ratio = ""
-    if len(shifts) == 2:
-        times = shifts["constrained"][0] / shifts["unconstrained"][0]
-        ratio = f", so where the rule asks for something the stream is moved {times:.2f} times as far"
     onward = (
         "Laid over the landscapes of figure 07, these arrows show to which prediction each position is led."
         if model.config.model.n_embd == 2 else
@@ -116,6 +117,5 @@ def caption(model):
         f"embedding of each position, what attention adds, {code('attn_out')}, and {added}. The arrows lead "
         "from where a position was to where it lies after attention; green and ✓ mark a prediction that "
         "follows the rule, red and ✗ one that breaks it, grey a position where the rule says nothing. "
-        f"Over all held-out windows, the mean length of {code('attn_out')} is {listed(lengths)}{ratio}. "
-        f"{onward}"
+        f"Over all held-out windows: {describe_moves(model)}. {onward}"
     )

@@ -12,6 +12,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform, ScaledTranslation
 
+from scratchformer.analysis.families import family
 from scratchformer.analysis.followed import at_position
 
 DIGIT_HEIGHT = 0.73                             # of DejaVu Sans, in units of the font size
@@ -19,12 +20,20 @@ TURNS = np.pi / 12 * np.array([0, *(s * k for k in range(1, 12) for s in (1, -1)
 RADII = np.concatenate([np.arange(0, 40, 2.5), np.arange(40, 160, 8)])      # both in order of preference
 
 
-def sharing(tokens, position=None):
-    """The label that tokens share, at one position if it is given, such as {1,3}₇."""
-    joined = ",".join(tokens)
+def labelled_position(T):
+    """The position whose points are labelled where not all can be: the middle one, for the last is often an
+    outlier."""
+    return T // 2
+
+
+def sharing(tokens, position=None, among=()):
+    """The label that tokens share, at one position if it is given, such as {1,3}₇; odd₇ if these are all, and
+    more than two, of a family among those tokens."""
+    joined, name = ",".join(tokens), family(tokens[0])
+    whole = len(tokens) > 2 and set(tokens) == {token for token in among if family(token) == name}
     if position is None:
-        return joined
-    return at_position("{" + joined + "}" if len(tokens) > 1 else joined, position)
+        return name if whole else joined
+    return at_position(name if whole else "{" + joined + "}" if len(tokens) > 1 else joined, position)
 
 
 @cache
@@ -97,6 +106,27 @@ def add_labels_beside(ax, points, texts, colors, size, marker=2.5, others=None, 
     labels = add_labels(ax, where, texts, colors, size)
     labels.leaders = lines
     return labels
+
+
+def name_ends(ax, ends, texts, colors, size=8.5):
+    """Names to the right of the axes, each at the height where its line ends, moved apart where they would
+    cover one another."""
+    low, high = ax.get_ylim()
+    gap = 1.35 * size / 72 * (high - low) / (ax.get_position().height * ax.figure.get_size_inches()[1])
+    order = np.argsort(ends, kind="stable")
+    places = np.array(ends, float)[order]
+    steps = gap * np.arange(len(places))
+    for _ in range(50):
+        overlap = np.maximum(gap - np.diff(places), 0) / 2
+        places[:-1] -= overlap
+        places[1:] += overlap
+        places = np.clip(places, low + steps, high - steps[::-1])
+    for place, i in zip(places, order, strict=True):
+        ax.annotate(
+            texts[i], (1, ends[i]), (1.025, place), ax.get_yaxis_transform(), ax.get_yaxis_transform(),
+            fontsize=size, color=colors[i], va="center",
+            arrowprops={"arrowstyle": "-", "color": colors[i], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
+        )
 
 
 def copy_labels(labels, ax):

@@ -1,13 +1,19 @@
 """Landscapes as panels: what the model would predict if the stream after attention lay there."""
 
 import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.patheffects import withStroke
 
-from scratchformer.analysis.landscape import landscapes, square_box
-from scratchformer.figures.style import PROBABILITY, SMALL_TICKS, color_bar, extent, inches, panel
+from scratchformer.analysis.decision_map import borders, regions_in
+from scratchformer.analysis.landscape import MARGIN, frame_points, landscapes, square_box
+from scratchformer.figures.style import (
+    PROBABILITY, SMALL_TICKS, color_bar, extent, inches, panel, show_matrix, ticks,
+)
 from scratchformer.figures.words import dim_names
 
 WINDOWS = 200                   # held-out windows whose points are drawn, at most
-LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.95, 1.3, 0.75        # margins around all panels, in inches
+LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.95, 1.1, 0.75        # margins around all panels, in inches
+RIM = [withStroke(linewidth=1.8, foreground="#00000080")]
 ACROSS, UP = 0.2, 0.5                                   # gaps between panels
 
 
@@ -16,21 +22,17 @@ def sample(windows):
     return windows[:: -(-len(windows) // WINDOWS)]
 
 
-def landscape_panels(fig, model, titles, points, margin=0.04):
-    """One panel a next token, its probability in the background: list of V axes.
-
-    `titles` are the panels'. All show the same part of the plane, a square around the points, (N, C), and
-    a margin in its sides. A plane needs n_embd = 2: for other models there is a sentence instead, with
-    the titles under it, and no panel.
-    """
-    if model.config.model.n_embd != 2:
-        explain(fig, model.config.model.n_embd, titles)
-        return []
+def landscape_panels(fig, model, titles):
+    """One panel a next token, its probability in the background, a line around where it is the likeliest:
+    list of V axes. `titles` are the panels'. The model's stream has to be a plane: n_embd = 2."""
     axes = grid_of_panels(fig, len(titles))
-    box = square_box(np.array(extent(fig, points)), margin)
+    box = square_box(np.array(extent(fig, frame_points(model))), MARGIN)
     probs = landscapes(model, box)
+    edges, owners = borders(model, regions_in(model, box))
     for token, ax in enumerate(axes):
         image = show_landscape(ax, probs[:, :, token], box)
+        show_borders(ax, edges[owners == token])
+        ax.set(xlim=box[:2], ylim=box[2:])
         ax.set_title(titles[token], fontsize=min(8.5, 4.8 * inches(ax)[0]), pad=3, linespacing=1.2)
         ax.spines[:].set_visible(False)
     add_bar(fig, image)
@@ -45,21 +47,44 @@ def show_landscape(ax, probs, box):
     )
 
 
-def explain(fig, C, titles):
-    """The sentence for a model whose stream has no plane, and what the panels' titles would say."""
-    width, height = fig.get_size_inches() - (LEFT + RIGHT, TOP + BOTTOM)
-    ax = panel(fig, (LEFT + RIGHT) / 2, BOTTOM, width, height)
-    ax.set_axis_off()
-    ax.text(
-        0.5, 1, "The probabilities depend on every dimension of the stream; a plane shows them only\n"
-        f"for a model with n_embd = 2. This one has n_embd = {C}, so the landscape is left out.",
-        ha="center", va="top", fontsize=11, linespacing=1.5, transform=ax.transAxes,
+def show_borders(ax, edges):
+    """The line around where a token is the likeliest: edges (E, 2, 2)."""
+    ax.add_collection(LineCollection(
+        edges, colors="white", linewidths=0.8, capstyle="round", zorder=0.5, path_effects=RIM,
+    ), autolim=False)
+
+
+def explain(fig, model):
+    """The sentence for a model whose stream has no plane."""
+    fig.text(0.5, 0.6, without_plane(model), ha="center", va="top", fontsize=11, linespacing=1.5)
+
+
+def without_plane(model):
+    """Why there is no landscape to draw, in a sentence."""
+    return (
+        "What is predicted depends on every dimension of the stream, and a plane shows two.\n"
+        f"This model has n_embd = {model.config.model.n_embd}, so its probabilities are given as numbers."
     )
-    ax.text(
-        0.5, 0.88, "\n".join(text.replace("\n", ": ") for text in titles), ha="center", va="top",
-        fontsize=min(9.5, 0.85 * 72 * height / max(len(titles), 1) / 1.8), linespacing=1.5,
-        transform=ax.transAxes,
+
+
+def probability_table(fig, model, probs, rows, name, top=TOP):
+    """In place of the landscapes of a model whose stream has no plane: probabilities of the next token.
+
+    probs: (R, V); rows: their names; name: what a row is; top: room left above, in inches
+    """
+    width, height = fig.get_size_inches() - (LEFT + RIGHT + 0.6, top + BOTTOM + 1.2)
+    tall = min(height, 0.42 * len(rows))
+    ax = panel(fig, LEFT + 0.6, BOTTOM + 0.7 + height - tall, width, tall)
+    image = show_matrix(ax, probs, PROBABILITY, 0, 1)
+    ticks(ax.yaxis, rows, tall)
+    ticks(ax.xaxis, model.vocabulary, width)
+    ax.set(xlabel="next token", ylabel=name)
+    color_bar(image, "probability")
+    fig.text(
+        0.5, (BOTTOM + 0.15 + height - tall) / fig.get_size_inches()[1], without_plane(model), ha="center",
+        va="top", fontsize=9.5, linespacing=1.5,
     )
+    return ax
 
 
 def grid_of_panels(fig, count):
@@ -97,10 +122,10 @@ def name_plane(ax, **options):
     ax.tick_params(**SMALL_TICKS)
 
 
-def add_bar(fig, image):
-    """The colour bar that all panels share, at the right."""
+def add_bar(fig, image, top=TOP):
+    """The colour bar that all panels share, at the right, from BOTTOM to so many inches below the top."""
     width, height = fig.get_size_inches()
     color_bar(
-        image, "probability of the panel's token", (width - 0.72, BOTTOM, 0.14, height - TOP - BOTTOM),
+        image, "probability of the panel's token", (width - 0.72, BOTTOM, 0.14, height - top - BOTTOM),
         bins=None, labelpad=3, ticks={"length": 2, "labelsize": 8},
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from scratchformer.analysis.families import families_of, family
-from scratchformer.figures.labels import add_labels_beside, sharing
+from scratchformer.figures.labels import add_labels_beside, labelled_position, sharing
 from scratchformer.figures.marks import join
 from scratchformer.figures.style import MARKERS, plane_of, position_colors, set_plane, token_colors
 from scratchformer.figures.words import position_names
@@ -42,7 +42,7 @@ def label_tokens(ax, points, tokens, positions, colors, size, marker, others):
     """
     keys = [f"{position} {family(token)}" for token, position in zip(tokens, positions, strict=True)]
     groups = close_groups(ax, points, keys)
-    joined = [sharing([tokens[i] for i in group], positions[group[0]]) for group in groups]
+    joined = [sharing([tokens[i] for i in group], positions[group[0]], tokens) for group in groups]
     middles = np.array([points[group].mean(axis=0) for group in groups])
     shades = np.array([colors[group].mean(axis=0) for group in groups])
     return add_labels_beside(ax, middles, joined, shades, size, marker / 2, others)
@@ -68,14 +68,14 @@ def position_plane(ax, params, size=9, marker=4):
 
 
 def sum_plane(ax, embed, vocabulary, size, marker=3, each=True):
-    """One point a token and position, (V, T, C); all are labelled (8₇), or the last position's only."""
+    """One point a token and position, (V, T, C); all are labelled (8₇), or one position's only."""
     V, T, _ = embed.shape
     points, names = plane_of(embed.reshape(V * T, -1))
     set_plane(ax, points, names)
     tokens = np.repeat(vocabulary, T).tolist()
     colors = np.repeat(token_colors(vocabulary), T, axis=0)
     scatter_tokens(ax, points, tokens, colors, marker)
-    chosen = slice(None) if each else slice(T - 1, None, T)
+    chosen = slice(None) if each else slice(labelled_position(T), None, T)
     positions = list(range(T)) * V
     label_tokens(
         ax, points[chosen], tokens[chosen], positions[chosen], colors[chosen], size, marker, points

@@ -3,25 +3,37 @@
 import numpy as np
 from matplotlib.collections import LineCollection
 
-from scratchformer.analysis.families import family, family_distances, present_families
-from scratchformer.figures.labels import add_labels_beside, sharing
+from scratchformer.analysis.families import family, present_families
+from scratchformer.figures.labels import add_labels_beside, labelled_position, sharing
 from scratchformer.figures.marks import legend, marker, rings
 from scratchformer.figures.planes import close_groups, label_tokens, scatter_tokens
 from scratchformer.figures.style import INK, MARKERS, plane_of, set_plane
+from scratchformer.figures.words import listed
 
+NEARLY = 0.15            # width over length of what a matrix makes of a circle: nearly a line
 CROWD = 14               # labels that find room within 30 points of a place
 
 
-def describe_distances(spaces, vocabulary):
-    """The distances of the families' means in words, a line a pair."""
-    for other, distances in family_distances(spaces, vocabulary).items():
-        yield f"means of even and {other} tokens, distance in units of each panel's spread: " + ", ".join(
-            f"{name} {distance:.2f}" for name, distance in distances.items()
-        )
+def describe_ranks(params, head):
+    """Whether W_q or W_k, (C, H, D), flatten the plane of the first head to a line, in words."""
+    ratios = {name: flatness(getattr(params, name)[:, 0]) for name in ("W_q", "W_k", "W_v")}
+    flat = [name for name, ratio in ratios.items() if ratio < NEARLY]
+    if min(params.W_q[:, 0].shape) < 2:
+        return f"Queries, keys and values{head} have one dimension"
+    if flat:
+        return f"{listed(flat)}{head} nearly flatten{'s' * (len(flat) == 1)} the embeddings to a line"
+    name = min(ratios, key=ratios.get)
+    return f"No matrix{head} flattens the embeddings: {name} most, to {ratios[name]:.0%} of its width"
+
+
+def flatness(matrix):
+    """The second singular value of a matrix over its first: 0 for rank one."""
+    values = np.linalg.svd(matrix, compute_uv=False)
+    return float(values[1] / values[0]) if len(values) > 1 and values[0] else 0.0
 
 
 def pair_plane(ax, vectors, vocabulary, colors):
-    """One point a token and position, (V, T, D), a token's joined in order and its last one labelled.
+    """One point a token and position, (V, T, D), a token's joined in order and one of them labelled.
 
     colors: one a token
     """
@@ -35,8 +47,8 @@ def pair_plane(ax, vectors, vocabulary, colors):
         autolim=False,
     )
     scatter_tokens(ax, points, [token for token in vocabulary for _ in range(T)], each, 3)
-    last = slice(T - 1, None, T)
-    label_tokens(ax, points[last], vocabulary, [None] * count, each[last], 8, 3, points)
+    one = slice(labelled_position(T), None, T)
+    label_tokens(ax, points[one], vocabulary, [None] * count, each[one], 8, 3, points)
 
 
 def qk_plane(grid):
@@ -70,7 +82,7 @@ def label_pairs(ax, points, tokens, positions, colors, size, marker, others, alo
     groups = [groups[i] for i in kept]
     add_labels_beside(
         ax, middles[kept],
-        [sharing([tokens[i] for i in group], positions[group[0]]) for group in groups],
+        [sharing([tokens[i] for i in group], positions[group[0]], tokens) for group in groups],
         [colors[group[0]] for group in groups], size, marker / 2,
         np.concatenate([others, *unlabelled]),
     )
@@ -91,10 +103,10 @@ def mark_origin(ax, origin):
     rings(ax, origin, area=144, width=1.1)
 
 
-def pair_legend(fig, vocabulary, colors):
-    """What the colours mean, by name, then what the shapes mean; below the figure's panels."""
+def pair_legend(fig, vocabulary, colors, y=0.18):
+    """What the colours mean, by name, then what the shapes mean; at so many inches from below."""
     legend(fig, [
         *(marker("o", color, name) for name, color in colors.items()),
         *(marker(MARKERS[name], INK, f"{name} token") for name in present_families(vocabulary)),
         marker("o", INK, "origin", markerfacecolor="none", markersize=9),
-    ], 0.18, handletextpad=0.2)
+    ], y, handletextpad=0.2)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Transform
 
 from scratchformer.analysis.families import families_of
-from scratchformer.figures.labels import add_labels, label_widths, outline_beside
+from scratchformer.figures.labels import add_labels, label_widths, labelled_position, outline_beside
 from scratchformer.figures.planes import close_groups
 from scratchformer.figures.style import (
     HALO, HELD_OUT, INK, MARKERS, WRONG, panel, principal_plane, set_plane, title,
@@ -133,7 +133,7 @@ def pairs(ax, vocabulary, T, color, side=1):
     labelled."""
     count = len(vocabulary)
     colors = np.tile(to_rgb(color), (count * T, 1))
-    marks = Points(ax, np.repeat(vocabulary, T), colors, last_positions(vocabulary, T), side=side)
+    marks = Points(ax, np.repeat(vocabulary, T), colors, one_position(vocabulary, T), side=side)
     return Threads(ax, count, [color]), marks
 
 
@@ -146,9 +146,9 @@ def moving(pairs):
     return [artist for thing, _ in pairs for artist in thing.artists], update
 
 
-def last_positions(vocabulary, T):
-    """Labels of every token at the last position, by index among all tokens at all positions."""
-    return {i * T + T - 1: token for i, token in enumerate(vocabulary)}
+def one_position(vocabulary, T):
+    """Labels of every token at the labelled position, by index among all tokens at all positions."""
+    return {i * T + labelled_position(T): token for i, token in enumerate(vocabulary)}
 
 
 def learning_strip(fig, snapshots):

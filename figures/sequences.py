@@ -1,14 +1,15 @@
 """What the figures that follow sequences share: a sequence a row, its matrices by position, its planes."""
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 
 from scratchformer.figures.labels import add_labels_beside
-from scratchformer.figures.marks import halo_labels
+from scratchformer.figures.marks import along, arrows, halo_labels
 from scratchformer.figures.style import (
-    MARKS, PROBABILITY, SIGNED, color_bar, inches, panel, plane_of, set_plane, show_matrix, ticks,
-    write_cells,
+    ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, color_bar, inches, panel, plane_of, set_plane,
+    show_matrix, ticks, write_cells,
 )
-from scratchformer.figures.words import dim_names
+from scratchformer.figures.words import dim_names, number
 
 ROWS = (6.95, 3.82, 0.69)               # lower edges of the rows of panels
 TALL = 2.15                             # their height
@@ -72,14 +73,78 @@ def square_map(ax, values, labels, name, colors, low, high, bar=""):
     ax.set_xlabel("key: reads from", labelpad=2)
     ax.set_ylabel("query", labelpad=2)
     if bar:
-        color_bar(image, bar)
+        color_bar(image, bar, (0.38, 0.08))
     return image
 
 
 def attention_map(fig, left, bottom, demo, bar):
     """The first head's attention."""
     ax = panel(fig, left, bottom, 1.5, TALL)
-    square_map(ax, demo.cache.attention[0, 0], demo.words, "attention", PROBABILITY, 0, 1, bar)
+    attention = demo.cache.attention[0, 0]
+    square_map(ax, attention, demo.words, "attention", PROBABILITY, 0, 1, bar)
+    mark_rows(ax, demo, attention)
+
+
+def mark_rows(ax, demo, values=None, form=".0%"):
+    """Frame the rows where the rule speaks and veil the others; values (T, T): the largest beside each.
+
+    Nothing is marked where the rule says nothing at all.
+    """
+    where, T = demo.where, len(demo.words)
+    if not len(where):
+        return
+    rows = []
+    for t in range(T):
+        end = ax.get_xlim()[1] if values is None else t + 0.5
+        rows.append([(-0.5, t - 0.5), (end, t - 0.5), (end, t + 0.5), (-0.5, t + 0.5)])
+    veils = [row for t, row in enumerate(rows) if t not in where]
+    ax.add_collection(PolyCollection(veils, facecolors="white", alpha=0.5, linewidths=0, zorder=2.5))
+    ax.add_collection(PolyCollection(
+        [rows[t] for t in where], facecolors="none", edgecolors=INK, linewidths=1.3, zorder=4, clip_on=False,
+    ))
+    for t in where if values is not None and 72 * inches(ax)[1] / T > 8 else ():
+        ax.annotate(
+            number(values[t, : t + 1].max(), form), (t + 0.5, t), (3, 0), textcoords="offset points",
+            va="center", fontsize=8, fontweight="bold",
+        )
+
+
+def named(demo):
+    """Which positions are labelled on the map: the constrained ones, or all if there are none."""
+    return demo.where if len(demo.where) else np.arange(len(demo.labels))
+
+
+def draw_moves(ax, start, end, demo, names_at):
+    """From where each position was to where attention puts it; colours and marks say what comes of it.
+
+    names_at: where the regions' names stand
+    """
+    colors, order = [LINES[int(s)] for s in demo.state], np.argsort(demo.state, kind="stable")
+    arrows(
+        ax, start[order], end[order], [colors[t] for t in order], (3.5, 4, 3.6), units="dots",
+        width=1.4 * ax.figure.dpi / 72, zorder=3,
+    )
+    clear = np.concatenate([along(start, end), names_at])
+    beside(ax, end, demo, marked(demo), colors, clear)
+
+
+def beside(ax, points, demo, texts, colors, clear):
+    """Labels of the positions that the map names, on white rims, clear of points, (N, 2)."""
+    chosen = named(demo)
+    add_labels_beside(
+        ax, points[chosen], [texts[t] for t in chosen], [colors[t] for t in chosen], 8, 2.5, clear
+    )
+    halo_labels(ax)
+
+
+def mark_tokens(ax, demo):
+    """Frame the tokens that the rule allows next, and put a dot on the likeliest."""
+    allowed = np.argwhere(demo.allowed)
+    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    frames = allowed[:, None, ::-1] + corners                                   # (N, 4, 2)
+    ax.add_collection(PolyCollection(frames, facecolors="none", edgecolors=ANSWER, linewidths=2, zorder=3))
+    best = demo.cache.logits[0].argmax(axis=-1)
+    ax.scatter(best, np.arange(len(best)), s=20, c="white", edgecolors=INK, linewidths=1, zorder=4)
 
 
 def causal(matrix):
@@ -92,11 +157,6 @@ def largest(arrays):
     return max(float(np.abs(array).max()) for array in arrays) or 1.0
 
 
-def flat(vectors):
-    """(..., C) -> (N, C)."""
-    return vectors.reshape(-1, vectors.shape[-1])
-
-
 def common_plane(groups):
     """Groups of points, each (N, C), on one plane: [(N, 2), ...] and short axis titles."""
     points, names = plane_of(np.concatenate(groups))
@@ -104,9 +164,9 @@ def common_plane(groups):
     return np.split(points, np.cumsum([len(group) for group in groups])[:-1]), names
 
 
-def show_plane(ax, points, names):
-    """Limits that show all points and leave room for labels; few ticks."""
-    set_plane(ax, points, names, margin=0.13)
+def show_plane(ax, points, names, margin=0.13):
+    """Limits that show all points and leave room for labels, a margin in the panel's sides; few ticks."""
+    set_plane(ax, points, names, margin)
     ax.locator_params(axis="x", nbins=4)
     if names[1]:
         ax.locator_params(axis="y", nbins=4)

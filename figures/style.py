@@ -107,6 +107,18 @@ def title(fig, text, detail=""):
         fig.text(0.5, 1 - 0.42 / height, detail, ha="center", va="top", fontsize=9.5, linespacing=1.35)
 
 
+def figure_title(fig, model, finding):
+    """The figure's title, what is found in it, and under it whose figure it is."""
+    title(fig, finding, identity(model))
+
+
+def identity(model):
+    """Config, seed and step of a model and how well it follows its rule on all held-out windows, in words."""
+    wrong, constrained = model.count_wrong()
+    error = f"rule error {wrong / constrained:.2%}" if constrained else "the rule says nothing"
+    return f"{model.name}, seed {model.config.training.seed}, step {model.step:,}: {error}"
+
+
 def inches(ax):
     """(width, height) of axes in inches."""
     return ax.get_position().size * ax.figure.get_size_inches()

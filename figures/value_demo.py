@@ -3,43 +3,53 @@
 What figures 16 to 18 share: one figure a sequence, in it one column a token.
 """
 
-import numpy as np
+from textwrap import fill
+
 from matplotlib.ticker import MaxNLocator
 
-from scratchformer.analysis.followed import follow, follow_all
-from scratchformer.analysis.landscape import landscapes, square_box
-from scratchformer.figures.landscapes import add_bar, explain, name_plane
+from scratchformer.analysis.decision_map import answer_landings
+from scratchformer.analysis.followed import follow
+from scratchformer.analysis.landscape import frame, landscapes, values_in_stream
+from scratchformer.figures.landscapes import add_bar, name_plane, probability_table
 from scratchformer.figures.marks import legend, line, marker
-from scratchformer.figures.style import ANSWER, GREY, INK, LINES, panel, title
+from scratchformer.figures.regions import label_regions, region_colors, show_regions
+from scratchformer.figures.sequences import draw_moves, mark_tokens, marked, written
+from scratchformer.figures.style import ANSWER, GREY, INK, LINES, figure_title, panel
 from scratchformer.figures.value_strips import GAP, draw_strip
 from scratchformer.figures.value_words import heading, missing, moved, outcome
-from scratchformer.figures.words import minus
+from scratchformer.figures.words import counted, minus
 
-SIZE = (10, 12.35)
+SIZE = (10, 14.6)
 MOST, A_BAND = 12, 6                    # columns in all, and beside one another
-LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 1.45, 0.95       # margins in inches
+LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 4.25, 0.95       # margins in inches
+MAP = 3.1                               # side of the map of decisions
+WRAP = 58                               # signs in a line beside it
 HEADING = 0.84                          # above each band
 
 
 def draw_demo(fig, model, number):
     """Draw the sequence of that number: rows are its v, embed -> resid_mid, and resid_mid."""
-    name = f"Value demo {number}: a sequence in {model.name} at step {model.step:,}"
     if number >= len(model.demos):
-        title(fig, name)
+        figure_title(fig, model, f"Value demo {number}")
         fig.text(0.5, 0.6, missing(model, number), ha="center", fontsize=12)
         return
     demo, C = follow(model, model.demos[number]), model.config.model.n_embd
     shown, in_stream = shown_tokens(demo), values_in_stream(model)
-    title(fig, name, "\n".join([
-        "sequence:  " + " ".join(demo.words), outcome(model, demo),
-        *columns(model, shown, in_stream),
-    ]))
+    figure_title(fig, model, f"Value demo {number}: {finding(demo)}")
+    lines = [
+        written(demo.words), "", *outcome(model, demo).split(";  "), "", *columns(model, shown, in_stream),
+    ]
+    beside_map = fig.text(
+        (LEFT + MAP + 0.45) / SIZE[0], 1 - 0.95 / SIZE[1], "\n".join(fill(line, WRAP) for line in lines),
+        va="top", fontsize=10, linespacing=1.6,
+    )
     if C != 2:
-        explain(fig, C, [f"P(next = {model.vocabulary[i]}): " + ", ".join(heading(demo, i)) for i in shown])
+        beside_map.set_x(LEFT / SIZE[0])
+        table = probability_table(fig, model, demo.cache.probs[0], marked(demo), "position", ABOVE - MAP + 1)
+        mark_tokens(table, demo)
         return
-    box = square_box(np.concatenate([
-        points for each in follow_all(model) for points in stream_places(each.cache, in_stream)
-    ]), margin=0.1)
+    box = frame(model)
+    show_map(fig, model, demo)
     probs = landscapes(model, box)
     rows = [0, 1, 2] if in_stream else [1, 2]
     across, side = layout(len(shown), len(rows))
@@ -56,13 +66,27 @@ def draw_demo(fig, model, number):
             image = draw_strip(ax, model, demo, row, tokens, probs, box)
             name_row(fig, ax, row, box, row == 2 and first + across >= len(shown))
             top -= GAP
-    add_bar(fig, image)
+    add_bar(fig, image, ABOVE)
     explain_marks(fig)
 
 
-def stream_places(cache, in_stream):
-    """The first row's embed and resid_mid, and v where it lies in their plane: list of (T, 2)."""
-    return [cache.embed[0], cache.resid_mid[0]] + [cache.v[0, 0]] * in_stream
+def show_map(fig, model, demo):
+    """The map of decisions with the sequence on its way over it, at the top."""
+    ax = panel(fig, LEFT, SIZE[1] - 0.85 - MAP, MAP, MAP)
+    show_regions(ax, model, region_colors(model, answer_landings(model).answers), 0.6)
+    names_at = label_regions(ax, model, 11)
+    draw_moves(ax, demo.cache.embed[0], demo.cache.resid_mid[0], demo, names_at)
+    name_plane(ax)
+
+
+def finding(demo):
+    """What comes of the sequence, in a sentence."""
+    wrong = int((demo.state == 0).sum())
+    if not len(demo.where):
+        return "the rule says nothing in this sequence"
+    if not wrong:
+        return "attention moves the stream to where the right answer is predicted"
+    return f"{wrong} of {counted(len(demo.where), 'answer')} wrong: the stream lands in another region"
 
 
 def shown_tokens(demo):
@@ -82,11 +106,6 @@ def layout(count, rows):
     return across, min((wide + GAP) / across, tall / rows) - GAP
 
 
-def values_in_stream(model):
-    """Whether v lies in the stream's plane: attention adds the mixed values as they are."""
-    return model.params.W_o.size == 0
-
-
 def write_heading(fig, x, y, token, lines):
     """A column's token and lines, from y down."""
     width, height = SIZE
@@ -98,20 +117,17 @@ def write_heading(fig, x, y, token, lines):
 
 
 def columns(model, shown, in_stream):
-    """Which tokens have a column, if not all, and what lies behind the points: lines of text."""
+    """What map and columns show, and which tokens have a column, if not all: lines of text."""
     lines = []
     if len(shown) < len(model.vocabulary):
         lines.append(
             f"{len(shown)} of {len(model.vocabulary)} tokens: answers, predictions, then the most probable"
         )
     if model.config.model.n_embd == 2:
-        lines.append("background: probability of the column's token if the stream after attention lay there")
-        lines.append(
-            "a value v alone is no place in the stream: attention adds a mean of values to the embedding"
-            if in_stream and model.use_residual else
-            "a value v alone is no place in the stream: attention puts a mean of values there" if in_stream
-            else "the values v are left out: W_o leads from their own dimensions to this plane"
-        )
+        lines += ["map: what is predicted wherever the stream lies after attention",
+                  "columns: the probability of one next token, on the same plane"]
+        if not in_stream:
+            lines.append("the values v are left out: W_o leads from their own dimensions")
     return lines
 
 

@@ -5,8 +5,9 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from scratchformer.analysis.decision_map import borders, frame_regions
 from scratchformer.analysis.followed import likeliest_at
-from scratchformer.figures.landscapes import show_landscape
+from scratchformer.figures.landscapes import show_borders, show_landscape
 from scratchformer.figures.marks import arrows
 from scratchformer.figures.sequences import label_points
 from scratchformer.figures.style import ANSWER, LINES, MARKS, inches, token_colors
@@ -30,8 +31,10 @@ def draw_strip(ax, model, demo, row, tokens, probs, box):
     width = box[1] - box[0]
     pitch = width * (1 + GAP / inches(ax)[1])
     shifts = np.column_stack([np.arange(len(tokens)) * pitch, np.zeros(len(tokens))])
-    for (x, _), token in zip(shifts, tokens, strict=True):
-        image = show_landscape(ax, probs[:, :, token], (box[0] + x, box[1] + x, *box[2:]))
+    edges, owners = borders(model, frame_regions(model))
+    for shift, token in zip(shifts, tokens, strict=True):
+        image = show_landscape(ax, probs[:, :, token], (box[0] + shift[0], box[1] + shift[0], *box[2:]))
+        show_borders(ax, edges[owners == token] + shift)
     ax.set(xlim=(box[0], box[1] + shifts[-1, 0]), ylim=box[2:])
     ax.spines[:].set_visible(False)
     ax.add_collection(PatchCollection(

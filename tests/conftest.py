@@ -137,8 +137,36 @@ def check_texts(fig, monkeypatch, at_least):
             assert across < 1 or up < 1.5, (text, other)
 
 
+def pytest_sessionfinish(session):
+    """A process that runs a part of the tests hands the table of trials to the one that reports."""
+    output, table = getattr(session.config, "workeroutput", None), trials_table()
+    if output is not None and table:
+        output["trials"] = table
+
+
+def pytest_configure(config):
+    """Without pytest-xdist there are no such processes."""
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Tables(), "tables")
+
+
+class Tables:
+    """Keeps the tables that the other processes hand over."""
+
+    def pytest_testnodedown(self, node, error):
+        TABLES.append(getattr(node, "workeroutput", {}).get("trials", []))
+
+
+TABLES = []
+
+
+def trials_table():
+    """The table of the hostile trials that were run here: lines."""
+    return list(getattr(sys.modules.get("test_hostile"), "TABLE", ()))
+
+
 def pytest_terminal_summary(terminalreporter):
     """The table of the hostile trials, where they were run."""
-    module = sys.modules.get("test_hostile")
-    for line in getattr(module, "TABLE", ()):
-        terminalreporter.write_line(line)
+    for table in (trials_table(), *TABLES):
+        for line in table:
+            terminalreporter.write_line(line)

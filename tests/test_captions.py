@@ -13,7 +13,7 @@ from scratchformer.figures import (
     f06_embedding_scatter, f07_output_probs_embed, f11_probability_heatmap_with_values, f14_value_output,
 )
 from scratchformer.figures.captions import captions, describe_name
-from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.figures.catalogue import every_figure, figure_module, figure_names
 from scratchformer.run.data import judge_sequence, parse_tokens
 from scratchformer.run.model import Model
 from scratchformer.run.rules import RULES
@@ -75,9 +75,11 @@ def test_text_holds_every_figure_in_reading_order(tiny_run):
     assert parts[2].startswith("Verdict: the rule is not learned.")
     assert f"at {wrong:,} of {constrained:,} constrained" in parts[2] and f"{loss:.3f}" in parts[2]
     assert parts[3:] == [
-        "## 01 Architecture overview", "![01 Architecture overview](01_architecture_overview.svg)",
-        caption(tiny_run.at(20), 1),
-        "## 08 QKV transforms", "![08 QKV transforms](08_qkv_transforms.svg)", caption(tiny_run.at(20), 8),
+        "## 01 The whole model", "![The whole model](01_architecture_overview.svg)",
+        "**What is computed from what, and in which shape?** Look at the thick stream on the left: each layer "
+        "reads it and adds to it.", caption(tiny_run.at(20), 1),
+        "## 08 Queries, keys and values", "![Queries, keys and values](08_qkv_transforms.svg)", parts[9],
+        caption(tiny_run.at(20), 8),
     ]
 
 
@@ -94,8 +96,16 @@ def test_verdict_follows_the_counts(tiny_run, monkeypatch):
 
 
 def test_names_are_headings():
-    assert describe_name("supplementary/07_qkv_overview") == "Supplementary: 07 QKV overview"
-    assert describe_name("16_value_demo0") == "16 Value demo 0"
+    assert describe_name("supplementary/11_decision_map") == "Supplementary: 11 The map of decisions"
+    assert describe_name("16_value_demo0") == "16 First sequence on the landscape"
+
+
+@pytest.mark.parametrize("name", every_figure())
+def test_each_figure_has_a_heading_a_question_and_something_to_look_at(name):
+    module = figure_module(name)
+    assert module.QUESTION.endswith("?") and len(module.QUESTION.split()) <= 16
+    assert len(module.HEADING.split()) <= 8 and not module.HEADING.endswith(".")
+    assert 4 <= len(module.LOOK.split()) <= 26 and module.LOOK[0].islower() and module.LOOK[-1] != "."
 
 
 def test_learning_curve_tells_when_the_rule_was_learned(tiny_run):

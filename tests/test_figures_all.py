@@ -8,6 +8,7 @@ import pytest
 from conftest import SHORT, run_cli, train_run
 from matplotlib.text import Text
 
+from scratchformer.analysis.followed import follow
 from scratchformer.engine.names import ACTIVATION_NAMES
 from scratchformer.figures import catalogue
 from scratchformer.figures.captions import captions
@@ -15,6 +16,7 @@ from scratchformer.figures.catalogue import every_figure, figure_module, figure_
 from scratchformer.figures.draw import make_figure
 from scratchformer.figures.film import film_names
 from scratchformer.figures.style import RC
+from scratchformer.run.demos import choose_demos, sequence_numbers
 from scratchformer.system.errors import RunError
 
 FILES = [
@@ -161,8 +163,22 @@ def test_a_short_sequence_is_followed(tiny_run):
 def test_the_chosen_sequences_have_what_they_should(tiny_run):
     first, *others = tiny_run.demos
     assert [tiny_run.vocabulary[i] for i in first] == "10 + 10 6 + 6 4 8".split()
+    held_out = tiny_run.data.held_out_windows[:, :-1]
+    sources = sequence_numbers(tiny_run.data, 8)
+    places = [(held_out == tokens).all(axis=1).nonzero()[0] for tokens in others]
+    assert not set(sources[places[0]]) & set(sources[places[1]])
     for tokens in others:
         operators = [t for t in range(8) if tokens[t] == 11]
-        evens = [[i for i in tokens[:t] if i % 2 == 0][-1] for t in operators]
-        assert len(operators) == 2 and evens[0] != evens[1]
-        assert any(tokens[t] % 2 == 1 and tokens[t] < 11 for t in range(operators[0] + 2, operators[1]))
+        evens = [[s for s in range(t) if tokens[s] % 2 == 0] for t in operators]
+        assert len(operators) == 2 and tokens[evens[0][-1]] != tokens[evens[1][-1]]
+        assert all(t - even[-1] >= 2 for t, even in zip(operators, evens, strict=True))
+        assert any(tokens[s] != tokens[even[-1]] for even in evens for s in even[:-1])      # a rival
+
+
+def test_the_last_sequence_is_one_that_the_model_gets_wrong(tiny_run):
+    model = tiny_run.last
+    wrong = [(follow(model, tokens).state == 0).any() for tokens in tiny_run.demos]
+    assert wrong[2] and not tiny_run.held_out.allowed.sum() == 0
+    never = np.zeros(tiny_run.held_out.tokens.shape, bool)
+    demos = choose_demos(tiny_run.rule, tiny_run.data, tiny_run.held_out, never)
+    assert len(demos) == 3 and demos[2].tolist() != tiny_run.demos[2].tolist()

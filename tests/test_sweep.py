@@ -224,7 +224,7 @@ def test_interrupted_it_keeps_what_is_done_and_leaves_no_worker(tmp_path):
     with pytest.raises(ProcessLookupError):
         os.killpg(job.pid, 0)
     stored = {int(path.stem[5:]) for path in (tmp_path / "results").glob("seed_*.npz")}
-    assert 3 <= len(stored) < 500 and set(table(tmp_path)) == stored
+    assert 3 <= len(stored) < 500 and stored - {max(stored)} <= set(table(tmp_path)) <= stored
 
 
 def test_settled_step_is_the_first_from_which_it_stays():

@@ -5,9 +5,12 @@ import numpy as np
 from scratchformer.analysis.knock_outs import VALUES, ablated_error, knock_outs
 from scratchformer.engine.names import TABLE
 from scratchformer.figures.marks import legend
-from scratchformer.figures.style import GREY, HELD_OUT, INK, panel, title
+from scratchformer.figures.style import GREY, HELD_OUT, INK, figure_title, panel
 from scratchformer.figures.words import code, counted, minus, sentence
 
+HEADING = "Knocked out"
+QUESTION = "Which components do the answers need?"
+LOOK = "the dark bars on the left, beside the dashed line"
 SIZE = (11, 6)
 MEANINGS = {
     "pos_embed": "where the token is (mean: of all positions)",
@@ -21,10 +24,7 @@ BAR = 0.36
 def draw(fig, model):
     """One row a component: two bars of rule errors, and two of what the right answers lose."""
     results = knock_outs(model)
-    title(
-        fig, f"Components knocked out of {model.name} at step {model.step:,}",
-        f"{headline(results)}\n{detail(model, results)}",
-    )
+    figure_title(fig, model, finding(results))
     if not any_result(results).constrained:
         return
     names = list(dict.fromkeys(name for name, _ in results))
@@ -75,17 +75,16 @@ def meaning(name):
     return MEANINGS[name] if name in MEANINGS else TABLE[name].meaning.partition(";")[0]
 
 
-def headline(results):
+def finding(results):
     """The most and the least needed component, in words."""
     first = any_result(results)
     if not first.constrained:
-        return "no answer to judge"
+        return "No answer to judge: the rule constrains nothing here"
     errors = {name: ablated_error(result) for (name, value), result in results.items() if value == "0"}
     most, least = max(errors, key=errors.get), min(errors, key=errors.get)
-    before = f"{ablated_error(first, before=True):.1%} of answers wrong"
     if errors[most] == errors[least]:
-        return f"{before}, {errors[most]:.1%} without any one component"
-    return f"{before}, {errors[most]:.1%} without {most}, {errors[least]:.1%} without {least}"
+        return f"Without any one component, {errors[most]:.1%} of answers are wrong"
+    return f"Without {most}, {errors[most]:.1%} of answers are wrong; without {least}, {errors[least]:.1%}"
 
 
 def detail(model, results):
@@ -120,7 +119,7 @@ def caption(model):
         "on the right what the right answers lose in log probability. Dark bars put in zero, pale ones the "
         "mean over the windows at each position, which keeps the component's size and takes away what it "
         f"says of the window. A bar no longer than the dashed line marks what the answers do not need. "
-        f"Untouched, the model gets {first.wrong_before:,} of {first.constrained:,} answers wrong "
-        f"({headline(results)}). {milder}"
+        f"Untouched, the model gets {first.wrong_before:,} of {first.constrained:,} answers wrong. "
+        f"{finding(results)}. {milder}"
         "How the answer travels through these components is figure 02's question."
     )

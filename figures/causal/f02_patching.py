@@ -4,20 +4,20 @@ import numpy as np
 
 from scratchformer.analysis.patching import patch_pairs, patched_names
 from scratchformer.figures.style import (
-    INK, SIGNED, color_bar, inches, panel, show_matrix, ticks, title, write_cells,
+    INK, SIGNED, color_bar, figure_title, inches, panel, show_matrix, ticks, write_cells,
 )
 from scratchformer.figures.words import code, counted, minus
 
+HEADING = "Patched"
+QUESTION = "By which activations does an answer travel?"
+LOOK = "the red cells: first at the changed token, then at the one that asks"
 SIZE = (11, 5.2)
 
 
 def draw(fig, model):
     """Two maps of activation by position: the mean of all pairs, and one pair."""
     result = patch_pairs(model)
-    title(
-        fig, f"The answer's way through {model.name} at step {model.step:,}: one activation patched",
-        f"{headline(result)}\n{detail(model, result)}",
-    )
+    figure_title(fig, model, finding(result))
     if not result.pairs:
         return
     first, names = result.pairs[0], patched_names(model)
@@ -63,12 +63,12 @@ def answers(model, pair):
     return f"answer {few(pair.answer)} → {few(pair.other)}"
 
 
-def headline(result):
+def finding(result):
     """What moves the answer on its way, in words."""
     if not result.pairs:
-        return "no pair to patch"
+        return "The answer's way cannot be traced: no pair of windows to patch"
     sent, arrived = share(result, "v", result.pairs[0].place), share(result, "attn_out", -1)
-    return f"v where it changed moves {sent} of the answer, attn_out where it is asked {arrived}"
+    return f"v at the changed token moves {sent} of the answer, attn_out at the last {arrived}"
 
 
 def share(result, name, position):

@@ -3,19 +3,19 @@
 import numpy as np
 
 from scratchformer.analysis.logits import attribute_logits
-from scratchformer.figures.style import GREY, HELD_OUT, INK, heatmap, panel, title
-from scratchformer.figures.words import code, counted, listed, number
+from scratchformer.figures.style import GREY, HELD_OUT, INK, figure_title, heatmap, panel
+from scratchformer.figures.words import code, listed, number
 
+HEADING = "Logits taken apart"
+QUESTION = "Who speaks for the right answer?"
+LOOK = "the longest bar on the left"
 SIZE = (11, 5)
 
 
 def draw(fig, model):
     """Bars of mean contributions with their spread, and the means by answer."""
     parts, allowed = attribute_logits(model)
-    title(
-        fig, f"Who speaks for the right answer in {model.name} at step {model.step:,}",
-        f"{headline(parts)}\n{detail(model, parts)}",
-    )
+    figure_title(fig, model, finding(parts))
     if not parts["sum"].size:
         return
     names = list(parts)
@@ -42,34 +42,23 @@ def signed(value):
     return number(round(value, 2), "+.2f")
 
 
-def headline(parts):
+def finding(parts):
     """The sum and its largest part, in words."""
     if not parts["sum"].size:
-        return "the rule constrains no position of the held-out windows"
+        return "The rule constrains no position, so there is no answer to speak for"
     means = {name: values.mean() for name, values in parts.items() if name != "sum"}
     most = max(means, key=means.get)
-    return (
-        f"the right answer's logit is {signed(parts['sum'].mean())} above the mean of all tokens' logits; "
-        f"{most} gives {signed(means[most])} of it"
-    )
-
-
-def detail(model, parts):
-    """What adds up to the logit, in words."""
-    if not parts["sum"].size:
-        return "so there is no right answer to speak for"
-    missing = "" if model.use_residual else " (no residual: the LM head reads ffn_out)"
-    return (
-        f"{' + '.join(name for name in parts if name != 'sum')} = sum, exactly{missing}; "
-        f"{counted(parts['sum'].size, 'constrained position')} of all held-out windows"
-    )
+    return f"{most} gives {signed(means[most])} of the right answer's {signed(parts['sum'].mean())} logits"
 
 
 def caption(model):
     """What the figure shows, and which components speak for and against this run's answers."""
     parts, _ = attribute_logits(model)
     if not parts["sum"].size:
-        return f"No logit is taken apart here: {headline(parts)}, {detail(model, parts)}."
+        return (
+            "No logit is taken apart here: the rule constrains no position of the held-out windows, so there "
+            "is no right answer to speak for."
+        )
     means = {name: values.mean() for name, values in parts.items() if name != "sum"}
     said = listed([f"{code(name)} {signed(mean)}" for name, mean in means.items()])
     against = [code(name) for name, mean in means.items() if mean < 0]

@@ -5,20 +5,19 @@ import numpy as np
 from scratchformer.analysis.logits import STAGES, lens_errors, lens_predictions
 from scratchformer.figures.cells import verdict_cells
 from scratchformer.figures.labels import add_labels
-from scratchformer.figures.style import CORRECT, INK, MARKS, WRONG, panel, title
+from scratchformer.figures.style import CORRECT, INK, MARKS, WRONG, figure_title, panel
 from scratchformer.figures.words import counted, listed
 
+HEADING = "Logit lens"
+QUESTION = "When is the answer there?"
+LOOK = "between which two bars the rule error falls"
 SIZE = (11, 4.8)
 
 
 def draw(fig, model):
     """Rule error and probability of the right answer by stage, and the top tokens of one sequence."""
     errors, rights, constrained = lens_errors(model)
-    title(
-        fig, f"Logit lens: when {model.name} at step {model.step:,} knows the answer",
-        f"{headline(errors, constrained)}\nthe LM head reads each stage; it was trained on resid_post only"
-        f"{'' if model.use_residual else ', which has no residual route from the others'}",
-    )
+    figure_title(fig, model, finding(errors, constrained))
     if constrained:
         ax = panel(fig, 0.8, 0.75, 2.5, 2.8)
         ax.bar(range(3), errors, 0.6, color=WRONG, alpha=0.8)
@@ -58,12 +57,14 @@ def table(fig, model):
     ax.set_ylabel("after")
 
 
-def headline(errors, constrained):
-    """The rule errors in words."""
+def finding(errors, constrained):
+    """Between which stages most of the rule error goes, in words."""
     if not constrained:
-        return "the rule constrains no position of the held-out windows"
-    return "rule error: " + ", ".join(
-        f"{error:.1%} read off {name}" for name, error in zip(STAGES, errors, strict=True)
+        return "The rule constrains no position, so there is no answer to come about"
+    before, after = max(((0, 1), (1, 2)), key=lambda pair: errors[pair[0]] - errors[pair[1]])
+    return (
+        f"Logit lens: {errors[before]:.1%} wrong read off {STAGES[before]}, {errors[after]:.1%} off "
+        f"{STAGES[after]}"
     )
 
 

@@ -1,9 +1,12 @@
 """The circuits of attention, from the parameters alone: who reads whom (QK) and what reading says (OV)."""
 
 from scratchformer.analysis.circuits import count_copied, ov_circuit, qk_circuit, qk_spreads, strongest_pair
-from scratchformer.figures.style import heatmap, panel, title
-from scratchformer.figures.words import code, head_shown, position_names
+from scratchformer.figures.style import figure_title, heatmap, panel
+from scratchformer.figures.words import code, head_shown, number, position_names
 
+HEADING = "Circuits"
+QUESTION = "What do the parameters say without any sequence?"
+LOOK = "the upper left quarter of QK: who scores whom by token alone"
 SIZE = (11, 6.6)
 
 
@@ -11,10 +14,7 @@ def draw(fig, model):
     """QK: queries down, keys across, tokens before positions. OV: what is read down, next token across."""
     params, names = model.params, rows(model)
     V = len(model.vocabulary)
-    title(
-        fig, f"The circuits of attention in {model.name} at step {model.step:,}{head_shown(model)}",
-        f"{qk_headline(params)}\n{ov_headline(model)}",
-    )
+    figure_title(fig, model, f"The circuits of attention{head_shown(model)}: {finding(params)}")
     ax = panel(fig, 0.75, 0.75, 4.6, 4.6)
     heatmap(ax, qk_circuit(params), names, names, "score of query with key, in parts")
     for line in (ax.axhline, ax.axvline):
@@ -32,20 +32,11 @@ def rows(model):
     return [*model.vocabulary, *position_names(model.config.model.block_size)]
 
 
-def qk_headline(params):
-    """How much each part of the score varies over the keys, in words."""
-    terms = [f"{term} {s:.3g}" for term, s in qk_spreads(params).items()]
-    return "QK: spread over keys " + ", ".join(terms)
-
-
-def ov_headline(model):
-    """How many tokens speak for themselves, in words."""
-    if not model.use_residual:
-        return "OV: left out, as without residual connections nothing goes straight to the LM head"
-    return (
-        f"OV: read, {count_copied(model.params)} of {len(model.vocabulary)} tokens raise their own logit "
-        "most (direct effect, feed-forward layer ignored)"
-    )
+def finding(params):
+    """The part of the scores that varies most over the keys, in words."""
+    spread = qk_spreads(params)
+    widest = max(spread, key=spread.get)
+    return f"scores differ most by {widest.replace('–', ' and ')} (spread {number(spread[widest], '.3g')})"
 
 
 def caption(model):

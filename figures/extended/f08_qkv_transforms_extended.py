@@ -3,10 +3,13 @@
 from scratchformer.analysis.families import token_shares
 from scratchformer.figures.f08_qkv_transforms import draw_transforms, spaces_of
 from scratchformer.figures.marks import family_legend
-from scratchformer.figures.qk import describe_distances
-from scratchformer.figures.style import K, Q, V, heatmap, panel, title, token_colors
+from scratchformer.figures.qk import describe_ranks
+from scratchformer.figures.style import K, Q, V, figure_title, heatmap, panel, token_colors
 from scratchformer.figures.words import head_shown, position_names
 
+HEADING = "Queries, keys and values by dimension"
+QUESTION = "Does a dimension follow the token or the position?"
+LOOK = "rows of one colour follow the token, drifts along a row the position"
 SIZE = (10, 15.4)
 MOST = 4                                                # dimensions that have room
 ROOM, GAP, LOW = 6.3, 0.5, 0.75                         # the heat maps' height, gap and lower edge
@@ -17,17 +20,7 @@ def draw(fig, model):
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
     _, _, T, D = grid.q.shape
     spaces = spaces_of(grid)
-    title(
-        fig, "Dimensions of queries, keys and values of "
-        f"{model.name} at step {model.step:,}{head_shown(model, ': ')}",
-        "\n".join([
-            *describe_distances(spaces, vocabulary),
-            "spread: the root mean square distance of all points from their mean; "
-            f"a line joins a token's positions, p{T - 1} is labelled",
-            "heat maps: a row a token, a column a position; above, the token's share of the variance"
-            + (f"; the first {MOST} of {D} dimensions" if D > MOST else ""),
-        ]),
-    )
+    figure_title(fig, model, describe_ranks(params, head_shown(model, " of ")))
     draw_transforms(fig, params, spaces, vocabulary, LOW + ROOM + 1.0)
     shown = min(D, MOST)
     height = min(2.9, (ROOM + GAP) / shown - GAP)

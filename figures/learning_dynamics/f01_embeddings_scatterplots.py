@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from scratchformer.figures.labels import labelled_position
 from scratchformer.figures.marks import family_legend, join
 from scratchformer.figures.scenes import (
-    Points, Threads, hold_plane, last_positions, over_training, title_film,
+    Points, Threads, hold_plane, one_position, over_training, title_film,
 )
 from scratchformer.figures.style import panel, position_colors, token_colors
 from scratchformer.figures.words import position_names
@@ -18,7 +19,7 @@ def scene(fig, snapshots):
     _, V, T, _ = snapshots.embed.shape
     title_film(
         fig, snapshots, "Embeddings",
-        f"right: every token at every position, joined in order, labelled at the last, p{T - 1}",
+        f"right: every token at every position, joined in order, labelled at p{labelled_position(T)}",
     )
     colors, shades = token_colors(vocabulary), position_colors(T)
     tokens, positions = panel(fig, 0.62, 3.95, 2.75, 2.35), panel(fig, 0.62, 0.72, 2.75, 2.35)
@@ -41,7 +42,7 @@ def scene(fig, snapshots):
     threads = Threads(sums, V, colors)
     sum_marks = Points(
         sums, np.repeat(vocabulary, T), np.repeat(colors, T, axis=0),
-        last_positions(vocabulary, T),
+        one_position(vocabulary, T),
     )
     family_legend(fig, vocabulary, 6.97, 0.15)
 

@@ -1,5 +1,6 @@
 """How embeddings, queries, keys and values come about, of every token at every position."""
 
+from scratchformer.figures.labels import labelled_position
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import hold_plane, moving, over_training, pairs, title_film
 from scratchformer.figures.style import INK, K, Q, V, panel
@@ -14,7 +15,7 @@ def scene(fig, snapshots):
     title_film(
         fig, snapshots, "Embeddings, queries, keys and values",
         "every token at every position; a line joins the positions of a token, "
-        f"the last, p{T - 1}, is labelled",
+        f"p{labelled_position(T)} is labelled",
     )
     spaces = (
         ("embed", snapshots.embed, INK, 0.62, 4.25), ("q = embed · W_q", snapshots.q, Q, 5.55, 4.25),

@@ -1,5 +1,6 @@
 """How queries and keys come about, on the plane that they share."""
 
+from scratchformer.figures.labels import labelled_position
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import hold_plane, moving, over_training, pairs, title_film
 from scratchformer.figures.style import INK, K, Q, panel
@@ -18,7 +19,7 @@ def describe(snapshots):
     """What the plane shows, in words."""
     return (
         "queries blue, keys red, of every token at every position; a line joins the positions of a token, "
-        f"the last, p{snapshots.q.shape[2] - 1}, is labelled"
+        f"p{labelled_position(snapshots.q.shape[2])} is labelled"
     )
 
 

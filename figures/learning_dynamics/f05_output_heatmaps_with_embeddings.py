@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib import colormaps
 
 from scratchformer.analysis.landscape import landscapes, square_box
+from scratchformer.figures.labels import labelled_position
 from scratchformer.figures.landscapes import add_bar, grid_of_panels, show_landscape
-from scratchformer.figures.scenes import Points, held_box, last_positions, title_film
+from scratchformer.figures.scenes import Points, held_box, one_position, title_film
 from scratchformer.figures.style import PROBABILITY, inches, token_colors
 
 SIZE = (10, 7.5)
@@ -26,13 +27,13 @@ def scene(fig, snapshots):
     title_film(
         fig, snapshots, "Output probabilities and embeddings",
         "background: probability of the panel's token if the stream after attention lay there; "
-        f"each token's last position, p{T - 1}, is labelled",
+        f"each token is labelled at p{labelled_position(T)}",
     )
     axes = grid_of_panels(fig, len(vocabulary))
     box = square_box(held_box(embed), 0.1)
     probs = landscapes(run.at(snapshots.steps[0]), box)
     tokens, colors = np.repeat(vocabulary, T), np.repeat(token_colors(vocabulary), T, axis=0)
-    last = last_positions(vocabulary, T)
+    last = one_position(vocabulary, T)
     images, marks = [], []
     for token, ax in enumerate(axes):
         images.append(show_landscape(ax, probs[:, :, token], box))

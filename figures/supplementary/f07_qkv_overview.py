@@ -5,14 +5,19 @@ from matplotlib.colors import to_rgb
 
 from scratchformer.analysis.answers import explained_by_answers, single_answers
 from scratchformer.analysis.families import family, present_families
+from scratchformer.analysis.landscape import flat
+from scratchformer.figures.labels import labelled_position
 from scratchformer.figures.landscapes import sample
 from scratchformer.figures.marks import legend, marker
 from scratchformer.figures.planes import label_tokens, position_plane, scatter_tokens, sum_plane, token_plane
 from scratchformer.figures.qk import label_pairs, mark_origin, pair_plane, qk_plane
-from scratchformer.figures.sequences import flat
-from scratchformer.figures.style import INK, MARKERS, K, Q, V, panel, plane_of, set_plane, title, token_colors
-from scratchformer.figures.words import head_shown
+from scratchformer.figures.style import (
+    INK, K, MARKERS, Q, V, figure_title, panel, plane_of, set_plane, token_colors,
+)
 
+HEADING = "From embeddings to attention's output"
+QUESTION = "At which stage do the answers separate?"
+LOOK = "the last row, coloured by answer: one cluster for each"
 SIZE = (10, 11.6)
 OTHER = "#c4c4c4"                                       # positions without one answer
 
@@ -20,15 +25,8 @@ OTHER = "#c4c4c4"                                       # positions without one 
 def draw(fig, model):
     """Three rows of three planes."""
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
-    windows, cache, answers = model.run.held_out.tokens, model.held_out, single_answers(model)
-    title(
-        fig,
-        f"From embeddings to attention's output: {model.name} at step {model.step:,}"
-        f"{head_shown(model, ': ')}",
-        f"last row: {len(sample(windows)):,} of {len(windows):,} held-out windows; positions where the rule "
-        "allows just one token have that token's colour\n"
-        + describe_shares(explained_by_answers(cache, answers)),
-    )
+    cache, answers = model.held_out, single_answers(model)
+    figure_title(fig, model, f"Output of attention: {answer_explains(model)}")
     places = [(left, bottom) for bottom in (7.85, 4.3, 0.75) for left in (0.85, 4.1, 7.35)]
     axes = [panel(fig, *place, 2.45, 2.45) for place in places]
     names = [
@@ -60,6 +58,14 @@ def draw(fig, model):
     ], 3.62, 6.95, fontsize=8, **small)
 
 
+def answer_explains(model):
+    """How much of what attention puts out the answer explains, in words."""
+    shares = explained_by_answers(model.held_out, single_answers(model))
+    if not shares:
+        return "the rule never allows just one token"
+    return f"the answer explains {shares['attn_out']:.0%} of it, {shares['embed']:.0%} of what went in"
+
+
 def describe_shares(shares):
     """The shares in words."""
     if not shares:
@@ -70,7 +76,7 @@ def describe_shares(shares):
 
 
 def both_plane(ax, grid, vocabulary):
-    """Queries and keys on one plane, those of the last position labelled."""
+    """Queries and keys on one plane, those of one position labelled."""
     q, k, origin, names = qk_plane(grid)
     T = grid.tokens.shape[1]
     set_plane(ax, np.concatenate([q, k, origin]), names)
@@ -78,9 +84,10 @@ def both_plane(ax, grid, vocabulary):
     for part, color in ((q, Q), (k, K)):
         scatter_tokens(ax, part, tokens, np.array([color] * len(part)), 2.5)
     mark_origin(ax, origin)
-    last = slice(T - 1, None, T)
+    shown = labelled_position(T)
+    one = slice(shown, None, T)
     label_pairs(
-        ax, np.concatenate([q[last], k[last]]), vocabulary * 2, [T - 1] * len(vocabulary) * 2,
+        ax, np.concatenate([q[one], k[one]]), vocabulary * 2, [shown] * len(vocabulary) * 2,
         [Q] * len(vocabulary) + [K] * len(vocabulary), 7.5, 3, np.concatenate([q, k, origin]),
     )
 

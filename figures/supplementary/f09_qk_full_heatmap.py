@@ -3,13 +3,16 @@
 import matplotlib
 import numpy as np
 
-from scratchformer.analysis.scores import mean_scores, pair_scores
+from scratchformer.analysis.scores import focus, mean_scores, pair_scores
 from scratchformer.figures.sequences import largest
 from scratchformer.figures.style import (
-    SIGNED, color_bar, color_ticks, panel, show_matrix, title, token_colors,
+    SIGNED, color_bar, color_ticks, figure_title, panel, show_matrix, token_colors,
 )
 from scratchformer.figures.words import head_shown, number
 
+HEADING = "All scores"
+QUESTION = "Which token scores which, at all positions?"
+LOOK = "the row of the token after which the rule asks: its red blocks are what it reads"
 SIZE = (10, 10.25)
 BLANK = "#d2d2d2"                                       # cells that stand for no pair
 
@@ -18,16 +21,7 @@ def draw(fig, model):
     """Tokens of queries down, of keys across; within a block of two tokens, their positions."""
     scores, vocabulary = pair_scores(model), model.vocabulary
     V, _, T, _ = scores.shape
-    title(
-        fig,
-        f"Scores of every query and key of {model.name} at step {model.step:,}"
-        f"{head_shown(model, ': ')}",
-        "\n".join([
-            f"in each block the query's position runs down and the key's to the right, from 0 to {T - 1}; "
-            "grey: a pair that no window has",
-            *describe_means(mean_scores(scores, vocabulary)),
-        ]),
-    )
+    figure_title(fig, model, f"Who scores whom{head_shown(model)}: {describe_preference(model, scores)}")
     ax = panel(fig, 0.8, 0.6, 8.2, 8.2)
     square = blocks(scores)
     limit = largest([square.compressed()])
@@ -47,6 +41,15 @@ def blocks(scores):
     """Blocks of positions, (V, V, T, T), as one matrix with the pairs that no window has left out."""
     V, _, T, _ = scores.shape
     return np.ma.masked_invalid(scores.transpose(0, 2, 1, 3).reshape(V * T, V * T))
+
+
+def describe_preference(model, scores):
+    """Which keys the query after which the rule most often speaks scores highest, in words."""
+    query, _ = focus(model)
+    means = {key: float(np.nanmean(block)) for key, block in zip(model.vocabulary, scores[query], strict=True)
+             if np.isfinite(block).any()}
+    best = sorted(means, key=means.get, reverse=True)[:2]
+    return f"{model.vocabulary[query]} scores {' and '.join(best)} highest"
 
 
 def describe_means(means):

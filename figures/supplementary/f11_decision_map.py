@@ -1,119 +1,52 @@
 """The map of decisions: which token is predicted wherever attention may take the stream, exactly."""
 
 import numpy as np
-from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
 
-from scratchformer.analysis.decision_map import answer_landings, areas_by_token, decision_regions
+from scratchformer.analysis.decision_map import answer_landings, areas_by_token, frame_regions
 from scratchformer.analysis.followed import at_position
-from scratchformer.analysis.landscape import GRID, plane_grid, square_box, stream_points
 from scratchformer.analysis.scores import focus
-from scratchformer.figures.labels import add_labels, add_labels_beside
+from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.landscapes import explain
-from scratchformer.figures.style import HALO, INK, panel, title
+from scratchformer.figures.regions import label_regions, region_colors, show_regions
+from scratchformer.figures.style import HALO, INK, figure_title, panel
 from scratchformer.figures.words import code, dim_names, listed
 
+HEADING = "The map of decisions"
+QUESTION = "What is predicted wherever the stream may lie?"
+LOOK = "each arrow's end: it should lie in the region of its answer"
 SIZE = (10, 9.2)
 SIDE = 7.9                              # of the map, in inches
-ANSWERS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99", "#999933",
-           "#882255", "#332288", "#ddcc77")     # apart for colour-blind eyes too (after Paul Tol)
-REST = ("#d9d9d9", "#e9e9e9", "#cdcdcd", "#f2f2f2")             # of tokens that are no answer
-EMPTY = 60                              # cells a side in which it is asked whether any window lands
-NEAR = 2                                # cells around one that count as near
-LEAST = 0.004                           # share of the map that a region needs for a label
 
 
 def draw(fig, model):
     """Regions of the top prediction, labelled; arrows from a query to where each of its answers lands."""
     found = answer_landings(model)
-    title(fig, headline(model, found), detail(model))
+    figure_title(fig, model, finding(model, found))
     C = model.config.model.n_embd
     if C != 2:
-        explain(fig, C, [])
+        explain(fig, model)
         return
-    points = stream_points(model)
-    box = square_box(points, 0.05)
-    regions = decision_regions(model.params, box, model.use_residual)
     ax = panel(fig, 1.05, 0.55, SIDE, SIDE)
     colors = region_colors(model, found.answers)
-    ax.add_collection(PolyCollection(
-        [region.corners for region in regions], facecolors=[colors[region.token] for region in regions],
-        edgecolors="face", linewidths=0.4, zorder=0,
-    ))
-    shade_empty(ax, points, box)
-    ax.set(xlim=box[:2], ylim=box[2:], aspect="equal")
+    show_regions(ax, model, colors)
     ax.set_xlabel(dim_names(2)[0])
     ax.set_ylabel(dim_names(2)[1])
-    label_regions(ax, model, regions, box)
-    draw_arrows(ax, model, found, colors)
+    draw_arrows(ax, model, found, colors, label_regions(ax, model, 15))
 
 
-def headline(model, found):
+def finding(model, found):
     """What the figure says, in a sentence."""
     if not found.constrained:
-        return f"Where the stream lies decides what {model.name} predicts"
+        return "Where the stream lies decides what is predicted"
     share = found.right / found.constrained
-    what = "every answer lands in its own region" if share == 1 else (
+    return "Attention moves the stream: " + (
+        "every answer lands in its own region" if share == 1 else
         f"{share:.2%} of answers land in their own region"
     )
-    return f"{model.name}: attention moves the stream, and {what}"
 
 
-def detail(model):
-    """How to read it."""
-    return (f"step {model.step:,}; colour: the top prediction if the stream after attention (resid_mid) "
-            "lay there; pale: no held-out window lands there")
-
-
-def region_colors(model, answers):
-    """A colour a token: the answers stand out, the rest is grey."""
-    colors, rest = {}, 0
-    for token in range(len(model.vocabulary)):
-        if token in answers:
-            colors[token] = to_rgb(ANSWERS[answers.index(token) % len(ANSWERS)])
-        else:
-            colors[token] = to_rgb(REST[rest % len(REST)])
-            rest += 1
-    return colors
-
-
-def shade_empty(ax, points, box):
-    """Pale the parts of the map near which neither an embedding nor any window's stream lies."""
-    cells = [
-        np.clip(((points[:, axis] - box[2 * axis]) / (box[1] - box[0]) * EMPTY).astype(int), 0, EMPTY - 1)
-        for axis in (0, 1)
-    ]
-    used = np.zeros((EMPTY + 2 * NEAR, EMPTY + 2 * NEAR), bool)
-    used[cells[1] + NEAR, cells[0] + NEAR] = True
-    shifts = range(-NEAR, NEAR + 1)
-    near = np.any([np.roll(used, (y, x), (0, 1)) for y in shifts for x in shifts], axis=0)
-    near = near[NEAR:-NEAR, NEAR:-NEAR]
-    veil = np.ones((EMPTY, EMPTY, 4))
-    veil[..., 3] = np.where(near, 0, 0.72)
-    ax.imshow(veil, extent=box, origin="lower", zorder=0.5, interpolation="bilinear", aspect="auto")
-
-
-def label_regions(ax, model, regions, box):
-    """The token's name where its region is widest."""
-    whole = (box[1] - box[0]) * (box[3] - box[2])
-    areas = areas_by_token(regions, len(model.vocabulary))
-    owner = model.landscape(plane_grid(box)).argmax(axis=-1).reshape(GRID, GRID)
-    places, names = [], []
-    for token in np.flatnonzero(areas > LEAST * whole):
-        inside = np.pad(owner == token, 1)
-        while inside.any():                                     # peel it until one layer is left
-            core = inside
-            inside = inside & np.all([np.roll(inside, s, a) for s in (1, -1) for a in (0, 1)], axis=0)
-        row, column = np.argwhere(core[1:-1, 1:-1])[0]
-        place = plane_grid(box).reshape(GRID, GRID, 2)[row, column]
-        places.append(place)
-        names.append(model.vocabulary[token])
-    if names:
-        add_labels(ax, np.array(places), names, INK, 15, bold=True, zorder=3).set_path_effects(HALO)
-
-
-def draw_arrows(ax, model, found, colors):
-    """From the query's embedding to where it lands for each answer."""
+def draw_arrows(ax, model, found, colors, names):
+    """From the query's embedding to where it lands for each answer; names: the places of the map's."""
     if not found.answers:
         return
     for answer, end in zip(found.answers, found.ends, strict=True):
@@ -126,7 +59,9 @@ def draw_arrows(ax, model, found, colors):
     name = at_position(model.vocabulary[found.query], focus(model)[1])
     texts = [f"answer {model.vocabulary[answer]}" for answer in found.answers] + [f"{name} starts here"]
     points = np.vstack([found.ends, found.start])
-    add_labels_beside(ax, points, texts, [INK] * len(texts), 9, 5).set_path_effects(HALO)
+    add_labels_beside(
+        ax, points, texts, [INK] * len(texts), 9, 6, np.concatenate([points, names])
+    ).set_path_effects(HALO)
 
 
 def mark(ax, point, shape, color):
@@ -146,7 +81,7 @@ def caption(model):
             "causal evidence say which parts of it the answers need."
         )
     found = answer_landings(model)
-    regions = decision_regions(model.params, square_box(stream_points(model), 0.05), model.use_residual)
+    regions = frame_regions(model)
     areas = areas_by_token(regions, len(model.vocabulary))
     owners = [
         f"{code(model.vocabulary[token])} {areas[token] / areas.sum():.1%}"

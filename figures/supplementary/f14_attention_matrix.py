@@ -1,19 +1,24 @@
 """Three sequences from attention to the next token: every activation on the way as one matrix a row."""
 
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.colors import FuncNorm, Normalize
 
 from scratchformer.analysis.answers import answer_share
 from scratchformer.analysis.followed import follow_all
 from scratchformer.figures.labels import add_labels, outline
 from scratchformer.figures.marks import legend, marker
-from scratchformer.figures.sequences import TALL, largest, rows_of, square_map, vector_map
+from scratchformer.figures.sequences import (
+    TALL, largest, mark_rows, mark_tokens, rows_of, square_map, vector_map,
+)
 from scratchformer.figures.style import (
-    ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, clear_frame, color_bar, inches, panel, ticks, title,
+    ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, clear_frame, color_bar, figure_title, inches, panel,
+    ticks,
 )
 from scratchformer.figures.words import head_shown
 
+HEADING = "From attention to the next token"
+QUESTION = "Through which numbers does a position come to its prediction?"
+LOOK = "the framed rows, from left to right: dot and pink frame should meet"
 SIZE = (14, 11.15)
 ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels
 PANELS = {                              # left edge and width in inches
@@ -30,10 +35,7 @@ BARS = (                                # from and to which panel a colour bar r
 
 def draw(fig, model):
     """One row a sequence: attention, the feed-forward layer, what the LM head reads, logits, probs."""
-    title(
-        fig, f"From attention to the next token in {model.name} at step {model.step:,}{head_shown(model)}",
-        result(model),
-    )
+    figure_title(fig, model, f"From attention to the next token{head_shown(model)}: {result(model)}")
     demos = follow_all(model)
     limits = {
         first: largest([getattr(demo.cache, name)[0] for demo in demos for name in names])
@@ -60,6 +62,7 @@ def draw_row(fig, bottom, model, demo, limits):
         axes["attention"], cache.attention[0, 0], demo.labels, "attention", PROBABILITY, 0, 1
     )
     ticks(axes["attention"].xaxis, demo.words, inches(axes["attention"])[0])
+    mark_rows(axes["attention"], demo, cache.attention[0, 0])
     for name in ("ffn_out", "resid_post"):
         images[name] = vector_map(axes[name], getattr(cache, name)[0], [], limits[name], name)
     for name in ("ffn_pre", "ffn_hidden", "logits", "probs"):
@@ -82,6 +85,8 @@ def draw_row(fig, bottom, model, demo, limits):
         axes[name].set_xticks(range(0, len(model.vocabulary), each), model.vocabulary[::each])
         axes[name].set_xlabel("next token", labelpad=2)
         mark_tokens(axes[name], demo)
+    for name in list(PANELS)[1:]:
+        mark_rows(axes[name], demo)
     ticks(axes["logits"].yaxis, demo.labels, TALL)
     judge_rows(axes["probs"], demo)
     return images
@@ -97,16 +102,6 @@ def square(values):
     return np.sign(values) * values**2
 
 
-def mark_tokens(ax, demo):
-    """Frame the tokens that the rule allows next, and put a dot on the likeliest."""
-    allowed = np.argwhere(demo.allowed)
-    corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
-    frames = allowed[:, None, ::-1] + corners                                   # (N, 4, 2)
-    ax.add_collection(PolyCollection(frames, facecolors="none", edgecolors=ANSWER, linewidths=2, zorder=3))
-    best = demo.cache.logits[0].argmax(axis=-1)
-    ax.scatter(best, np.arange(len(best)), s=20, c="white", edgecolors=INK, linewidths=1, zorder=4)
-
-
 def judge_rows(ax, demo):
     """✓ or ✗ to the right of each row where the rule says what comes next."""
     for state, color in LINES.items():
@@ -119,14 +114,11 @@ def judge_rows(ax, demo):
 
 
 def result(model):
-    """The numbers of `answer_share` in words."""
+    """The probability of what the rule allows, in words."""
     share, count, loss = answer_share(model)
     if not count:
-        return f"the rule constrains no position of the held-out windows; loss at all positions {loss:.3f}"
-    return (
-        f"tokens that the rule allows get {share:.1%} of probability on average at the {count:,} constrained "
-        f"positions of all held-out windows; loss at all their positions {loss:.3f}"
-    )
+        return f"the rule asks for nothing; loss {loss:.3f}"
+    return f"where the rule asks, {share:.1%} of probability on its answer"
 
 
 def explain_marks(fig):

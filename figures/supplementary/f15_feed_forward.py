@@ -3,15 +3,19 @@
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from scratchformer.analysis.decision_map import affine_stream, answer_landings, cells, decision_regions
-from scratchformer.analysis.landscape import square_box, stream_points
+from scratchformer.analysis.decision_map import affine_stream, answer_landings, cells, frame_regions
+from scratchformer.analysis.landscape import frame, square_box
 from scratchformer.analysis.logits import attribute_logits
 from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.landscapes import explain
-from scratchformer.figures.style import HALO, INK, panel, title
-from scratchformer.figures.supplementary.f11_decision_map import mark, region_colors
-from scratchformer.figures.words import counted, dim_names
+from scratchformer.figures.regions import region_colors
+from scratchformer.figures.style import HALO, INK, figure_title, panel
+from scratchformer.figures.supplementary.f11_decision_map import mark
+from scratchformer.figures.words import dim_names
 
+HEADING = "The feed-forward layer"
+QUESTION = "What is the feed-forward layer for?"
+LOOK = "the straight borders on the right: on the left they are bent"
 SIZE = (11.6, 6.5)
 SIDE = 5.0
 CREASE = "#555555"
@@ -19,17 +23,14 @@ CREASE = "#555555"
 
 def draw(fig, model):
     """Left the plane before the layer with its creases, right the same polygons where the layer puts them."""
-    name = f"{model.name}: the feed-forward layer bends the plane until straight cuts decide"
+    figure_title(fig, model, "The feed-forward layer bends the plane until straight cuts decide")
     if model.config.model.n_embd != 2:
-        title(fig, name, f"step {model.step:,}")
-        explain(fig, model.config.model.n_embd, [])
+        explain(fig, model)
         return
-    count = counted(count_cells(model), "cell")
-    title(fig, name, f"step {model.step:,}; colour: the top prediction; the same {count} on both sides")
-    params, box = model.params, square_box(stream_points(model), 0.05)
+    params, box = model.params, frame(model)
     found = answer_landings(model)
     colors = region_colors(model, found.answers)
-    regions = decision_regions(params, box, model.use_residual)
+    regions = frame_regions(model)
     shades = [colors[region.token] for region in regions]
     moved = [bend(model, region.corners) for region in regions]
     before, after = panel(fig, 0.75, 0.6, SIDE, SIDE), panel(fig, 6.4, 0.6, SIDE, SIDE)
@@ -60,7 +61,7 @@ def draw(fig, model):
 
 def count_cells(model):
     """How many cells the creases make of the map."""
-    return len(cells(model.params, square_box(stream_points(model), 0.05)))
+    return len(cells(model.params, frame(model)))
 
 
 def bend(model, points):

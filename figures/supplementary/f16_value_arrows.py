@@ -5,9 +5,12 @@ import numpy as np
 from scratchformer.analysis.followed import arrow_lengths, follow_all
 from scratchformer.figures.marks import along, arrows, legend, line, marker, rings
 from scratchformer.figures.sequences import TALL, common_plane, label_points, marked, rows_of, show_plane
-from scratchformer.figures.style import GREY, LINES, panel, position_colors, title
-from scratchformer.figures.words import head_shown
+from scratchformer.figures.style import GREY, LINES, figure_title, panel, position_colors
+from scratchformer.figures.words import counted, head_shown
 
+HEADING = "Values as arrows"
+QUESTION = "What does attention do to values and stream?"
+LOOK = "the ringed ends of the arrows, where the rule asks"
 SIZE = (11, 10.4)
 LEFTS, WIDE = (0.75, 4.35, 7.95), 2.8   # left edges of the panels, and their width, in inches
 RING = 95                               # area of a ring, in square points
@@ -15,11 +18,8 @@ RING = 95                               # area of a ring, in square points
 
 def draw(fig, model):
     """One row a sequence: v, v -> attention @ v, embed -> resid_mid."""
-    title(
-        fig, f"Values and the stream of {model.name} at step {model.step:,}{head_shown(model)}",
-        result(model),
-    )
     demos = follow_all(model)
+    figure_title(fig, model, f"From value to mixture to stream{head_shown(model)}: {count_demos(demos)}")
     values, value_names = common_plane([
         points[0, 0] for demo in demos for points in (demo.cache.v, demo.cache.mixed)
     ])
@@ -53,6 +53,15 @@ def mark_positions(ax, start, end, demo, colors):
     arrows(ax, start, end, colors, (5, 6, 5), width=0.006, alpha=0.8, zorder=5)
     rings(ax, end[demo.where], [LINES[int(s)] for s in demo.state[demo.where]], RING, 1.8)
     label_points(ax, end, marked(demo), colors, 9, 4.5, along(start, end))
+
+
+def count_demos(demos):
+    """How many answers of the sequences are right, in words."""
+    state = np.concatenate([demo.state for demo in demos])
+    count = int((state >= 0).sum())
+    if not count:
+        return "the rule asks for nothing"
+    return f"{(state == 1).sum()} of {counted(count, 'answer')} right"
 
 
 def result(model):

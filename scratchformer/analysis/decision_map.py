@@ -6,11 +6,13 @@ are affine, logits = A r + c, so in each cell the predictions are cut by straigh
 All is done by cutting convex polygons with lines: no grid, no sampling.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchformer.analysis.answers import landings
+from scratchformer.analysis.landscape import frame
 from scratchformer.analysis.scores import focus
 
 
@@ -57,9 +59,20 @@ def affine_logits(params, point, use_residual=True):
 
 
 def cut_by_ties(corners, A, c):
-    """The Regions of one cell: token by token, each takes what it wins from those before it."""
-    pieces = [Region(0, corners)]
-    for token in range(1, len(c)):
+    """The Regions of one cell: token by token, each takes what it wins from those before it.
+
+    A token that is first in every corner is first in between; one that in no corner is ahead of some other
+    is nowhere first.
+    """
+    logits = corners @ A.T + c                                                  # (N, V)
+    leaders = np.unique(logits.argmax(axis=-1))
+    if len(leaders) == 1:
+        return [Region(int(leaders[0]), corners)]
+    ahead = (logits[:, :, None] > logits[:, None, leaders]).any(axis=0)         # (V, L)
+    ahead[leaders] = True
+    first, *others = np.flatnonzero(ahead.all(axis=-1)).tolist()
+    pieces = [Region(first, corners)]
+    for token in others:
         after = []
         for piece in pieces:
             ahead = piece.corners @ (A[token] - A[piece.token]) + c[token] - c[piece.token]
@@ -100,6 +113,29 @@ def sides(corners, heights):
         if height >= 0:
             parts[1].append(corner)
     return tuple(np.array(part).reshape(-1, 2) for part in parts)
+
+
+def frame_regions(model):
+    """The regions of a model's frame: list of Region."""
+    return regions_in(model, tuple(frame(model)))
+
+
+@lru_cache(maxsize=4)
+def regions_in(model, box):
+    """The regions of a part of a model's plane: see decision_regions."""
+    return decision_regions(model.params, box, model.use_residual)
+
+
+def borders(model, regions):
+    """Where the prediction changes: (edges (E, 2, 2), the token that each is a border of (E,)).
+
+    An edge of a region is either a tie of two logits or lies on a crease or on the box.
+    """
+    ends = np.concatenate([np.stack([r.corners, np.roll(r.corners, -1, axis=0)], axis=1) for r in regions])
+    tokens = np.concatenate([np.full(len(region.corners), region.token) for region in regions])
+    second, first = np.sort(model.landscape(ends.mean(axis=1)), axis=-1)[:, -2:].T
+    tie = second > first * (1 - 1e-7)
+    return ends[tie], tokens[tie]
 
 
 def area(corners):

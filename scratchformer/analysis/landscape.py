@@ -3,6 +3,7 @@
 import numpy as np
 
 GRID = 120                      # points along each side of a landscape
+MARGIN = 0.05                   # around what a frame holds, in its sides
 
 
 def square_box(points, margin=0.04):
@@ -32,5 +33,24 @@ def likeliest_counts(probs):
 
 def stream_points(model):
     """Embeddings of every token at every position, then `resid_mid` of all held-out windows: (N, C)."""
-    arrays = model.grid.embed, model.held_out.resid_mid
+    return flat(model.grid.embed, model.held_out.resid_mid)
+
+
+def frame_points(model):
+    """What the frame has to hold: the stream's points and, where they lie in its plane, the values."""
+    return flat(stream_points(model), *[model.grid.v] * values_in_stream(model))
+
+
+def frame(model):
+    """The part of the plane that all figures of a model show: (left, right, bottom, top)."""
+    return square_box(frame_points(model), MARGIN)
+
+
+def values_in_stream(model):
+    """Whether v lies in the stream's plane: attention adds the mixed values as they are."""
+    return model.params.W_o.size == 0
+
+
+def flat(*arrays):
+    """(..., C) each -> (N, C)."""
     return np.concatenate([array.reshape(-1, array.shape[-1]) for array in arrays])

@@ -73,6 +73,11 @@ class Judge:
             wrong / max(constrained, 1), bad / max(judged, 1),
         )
 
+    def generated_error(self, params):
+        """The generated rule error of the chosen sample; None where the rule constrains no token of it."""
+        bad, judged = self.judge_generated(self.generate(params, self.noise))
+        return bad / judged if judged else None
+
     def generate(self, params, noise):
         """Sequences sampled from the model, started with first tokens of held-out sequences.
 

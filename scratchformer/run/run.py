@@ -9,7 +9,7 @@ from scratchformer.run.config import load_config
 from scratchformer.run.data import make_vocabulary, parse_tokens
 from scratchformer.run.demos import COUNT, choose_demos
 from scratchformer.run.folder import RunFiles
-from scratchformer.run.judge import HeldOut
+from scratchformer.run.judge import HeldOut, lands_right
 from scratchformer.run.model import Model
 from scratchformer.run.own_rule import find_rule, may_run
 from scratchformer.run.train import prepare
@@ -109,7 +109,9 @@ class Run:
     @cached_property
     def demos(self):
         """The sequences that figures follow: list of (T,) token ids."""
-        return choose_demos(self.rule, self.data.vocabulary, self.held_out)
+        held_out = self.held_out
+        wrong = held_out.allowed.any(axis=-1) & ~lands_right(self.last.held_out.logits, held_out.allowed)
+        return choose_demos(self.rule, self.data, held_out, wrong)
 
     @cached_property
     def metric_history(self):

@@ -116,9 +116,9 @@ def sweep(config, seeds, folder, executor=None, progress=lambda text: None):
         with local_pool(config, len(missing)) if own else nullcontext(executor) as pool:
             for number, result, error in as_they_end(pool, train_seed, [(config, seed) for seed in missing]):
                 result = result if error is None else failed(missing[number], error)
-                results[result.seed] = result
                 if len(result.history):
                     save_result(folder, config, result)
+                results[result.seed] = result           # once it is stored: the table lists no other
                 left = len(seeds) - len(results)
                 rate = (time.perf_counter() - start) / (len(missing) - left)
                 progress(f"{count_learned(results.values())} seeds learned the rule; {left} to go, "
