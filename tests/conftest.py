@@ -86,6 +86,7 @@ def train_run(folder, *overrides, config="plus_last_even", stop_at=None):
     for state in train(run.config, data, judge, state, run.files.save):
         if stop_at is not None and state.step >= stop_at:
             break
+    run.files.save_state()
     return run
 
 

@@ -72,7 +72,7 @@ def generate_sequence(rule, vocabulary, length, operator_probability, rng):
     ids = {token: i for i, token in enumerate(vocabulary)}
     draws = rng.random((length, 2))
     history = []
-    for kind, choice in draws:
+    for kind, choice in draws.tolist():
         allowed = rule(history) if history else None
         if allowed is not None:
             options = sorted(allowed, key=ids.get)

@@ -32,7 +32,7 @@ def choose_demos(rule, data, held_out, wrong):
         if len(chosen) == room:
             break
         same = (held_out.tokens[chosen] == held_out.tokens[n]).all(axis=-1).any()
-        if not fails[n] and sources[n] not in sources[chosen] and not same:
+        if sources[n] not in sources[chosen] and not same:
             chosen.append(n)
     return demos + [held_out.tokens[n] for n in [*chosen[len(last):], *last]]
 

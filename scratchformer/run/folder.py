@@ -75,7 +75,8 @@ class RunFiles:
         self.folder = Path(folder)
         self.config = config
         self.checkpoints = self.folder / "checkpoints"
-        self.on_disk = 0.0              # when a state was last written down to the disk
+        self.unsaved = None             # what a resume needs, as of the last snapshot, until it is written
+        self.on_disk = 0.0              # when a state was last written
 
     def holds(self, config):
         """Whether the folder holds a run of exactly this config (finished or not); its description may
@@ -132,19 +133,31 @@ class RunFiles:
             )
 
     def save(self, state):
-        """Write the snapshot of a state, then the state; down to the disk once a second, and at the end."""
-        durable = time.monotonic() - self.on_disk > 1 or state.step == self.config.training.steps
-        if durable:
-            self.on_disk = time.monotonic()
+        """Write the snapshot of a state; the state itself, down to the disk, once a second and at the end.
+
+        A training that is killed repeats at most that second: the same snapshots, bit for bit.
+        """
+        last = state.step == self.config.training.steps
+        durable = last or state.step == 0 or time.monotonic() - self.on_disk > 1
         buffer = io.BytesIO()
         np.save(buffer, state.theta)
         write_atomically(self.snapshot_path(state.step), buffer.getvalue(), durable)
+        self.unsaved = {
+            "step": state.step, "theta": state.theta.copy(), "m": state.m.copy(), "v": state.v.copy(),
+            "rng": state.rng.bit_generator.state, "history": state.history,
+        }
+        if durable:
+            self.save_state()
+
+    def save_state(self):
+        """Write what a resume needs of the state saved last, if that has not been done."""
+        if self.unsaved is None:
+            return
+        values = self.unsaved | {"rng": json.dumps(self.unsaved["rng"])}
         buffer = io.BytesIO()
-        np.savez(
-            buffer, step=state.step, theta=state.theta, m=state.m, v=state.v,
-            rng=json.dumps(state.rng.bit_generator.state), history=np.array(state.history),
-        )
-        write_atomically(self.checkpoints / "state.npz", buffer.getvalue(), durable)
+        np.savez(buffer, **values)
+        write_atomically(self.checkpoints / "state.npz", buffer.getvalue())
+        self.unsaved, self.on_disk = None, time.monotonic()
 
     def write_history(self):
         """Write the evaluations as a table for other tools."""

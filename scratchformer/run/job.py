@@ -89,10 +89,12 @@ def train_from(run, state):
                 f"loss {train_loss:.3f}  rule error {rule_error:.1%}"
             )
     except KeyboardInterrupt:
+        run.files.save_state()
         if not run.files.can_resume():
             raise
         raise KeyboardInterrupt("the same command continues the training") from None
     except Diverged as error:
+        run.files.save_state()
         raise Diverged(
             f"training diverged {error}; the snapshots before are kept. A lower training.learning_rate "
             f"may help (it is {run.config.training.learning_rate})"

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.engine.model import empty_cache, forward
+from scratchformer.engine.model import empty_cache
 from scratchformer.engine.passes import forward_pass
-from scratchformer.run.data import allowed_next, judge_sequence
+from scratchformer.run.data import allowed_next
 from scratchformer.run.own_rule import find_rule
 
 RULE_ERROR = (
@@ -53,7 +53,7 @@ class Judge:
         self.allowed = allowed_next(self.rule, self.vocabulary, self.held_out_windows[:, :-1])
         self.first_tokens = np.array([sequence[0] for sequence in data.held_out_sequences])
         self.noise = rng.random((self.sequences, self.length))
-        self.caches = None              # made once: fresh memory at each evaluation would cost more than it
+        self.caches, self.contexts = None, {}       # made once: fresh memory would cost more than it is used
 
     def measure(self, params):
         """(train loss, held-out loss, rule error, generated rule error) of the chosen sample."""
@@ -88,19 +88,32 @@ class Judge:
         sequences[:, 0] = np.resize(self.first_tokens, N)
         for t in range(1, L):
             context = sequences[:, max(0, t - self.block_size) : t]
-            probs = forward(params, context, None, self.use_residual).probs[:, -1]      # (N, V)
+            cache = self.context_cache(params, context.shape)
+            cache.tokens[:] = context
+            forward_pass(params, cache)
+            probs = cache.probs[:, -1]                                                  # (N, V)
             above = probs.cumsum(axis=1) <= noise[:, t, None]
             sequences[:, t] = np.minimum(above.sum(axis=1), probs.shape[1] - 1)
         return sequences
 
+    def context_cache(self, params, shape):
+        """The Cache of contexts of a shape, (N, T): made once."""
+        if shape not in self.contexts:
+            tokens, targets = np.empty(shape, np.int64), np.full(shape, -1)
+            self.contexts[shape] = empty_cache(params, tokens, targets, self.use_residual)
+        return self.contexts[shape]
+
     def judge_generated(self, sequences):
         """(how many constrained tokens are wrong, how many are constrained)."""
-        verdicts = [
-            judge_sequence(self.rule, self.vocabulary, sequence, self.block_size)
-            for sequence in sequences
-        ]
-        verdicts = np.array(verdicts)
-        return int((verdicts == 0).sum()), int((verdicts >= 0).sum())
+        wrong = constrained = 0
+        for sequence in sequences.tolist():
+            tokens = [self.vocabulary[i] for i in sequence]
+            for t in range(1, len(tokens)):
+                allowed = self.rule(tokens[max(0, t - self.block_size) : t])
+                if allowed is not None:
+                    constrained += 1
+                    wrong += tokens[t] not in allowed
+        return wrong, constrained
 
 
 def choose(windows, count, rng):

@@ -47,17 +47,17 @@ def write_atomically(path, content, durable=True):
     Raises OSError with the path in its message.
     """
     check_links(path)
-    temporary = None
     try:
         temporary = temporary_path(path)
-        with open(os.open(temporary, NEW, 0o666), "wb") as file:
-            put(file, content, durable)
-        os.replace(temporary, path)
+        try:
+            with open(os.open(temporary, NEW, 0o666), "wb") as file:
+                put(file, content, durable)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:            # that of a full disk names no file
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def put(file, content, durable):
@@ -70,12 +70,13 @@ def put(file, content, durable):
 
 def check_links(path):
     """OSError if a folder on the way to a path, from that of the run that is held on, is a symbolic link."""
-    path = Path(os.path.abspath(path))
-    for held in LOCKS:
-        if path.is_relative_to(held):
-            for part in (parent for parent in path.parents if parent.is_relative_to(held)):
-                if part.is_symlink():
-                    raise OSError(errno.ELOOP, "is a symbolic link, and is not followed", str(part))
+    path = os.path.abspath(path)
+    for held in map(str, LOCKS):
+        if path.startswith(held + os.sep):
+            while len(path) > len(held):
+                path = os.path.dirname(path)
+                if os.path.islink(path):
+                    raise OSError(errno.ELOOP, "is a symbolic link, and is not followed", path)
             return
 
 
