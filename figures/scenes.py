@@ -175,6 +175,8 @@ def learning_strip(fig, snapshots):
     ax.set_xlim(steps[0] - 0.01 * max(steps[-1], 1), steps[-1] + 0.01 * max(steps[-1], 1))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.tick_params(axis="x", labelsize=7.5, length=2, colors=INK)
+    even = len(set(np.diff(steps).tolist())) <= 1
+    ax.text(0.6, 0.72, "" if even else "more frames where more changes", transform=ax.transAxes, fontsize=8)
     ax.text(-0.012, -0.32, "step", transform=ax.transAxes, fontsize=8, ha="right")
     y = STRIP - 0.3
     texts = []

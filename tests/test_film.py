@@ -13,13 +13,14 @@ from PIL import Image
 
 from scratchformer.analysis.landscape import landscapes
 from scratchformer.analysis.scores import pair_scores
-from scratchformer.analysis.snapshots import take_snapshots
+from scratchformer.analysis.snapshots import spaced_steps, take_snapshots
 from scratchformer.figures import film
 from scratchformer.figures.draw import make_figure
 from scratchformer.figures.encode import choose_palette, gif_frame, gif_header, quantize, require_ffmpeg
 from scratchformer.figures.film import Film, draw_films, film_names, left_out
 from scratchformer.figures.scenes import Points, held_box, shorten
 from scratchformer.figures.style import RC, K, Q, V
+from scratchformer.run.run import Run
 from scratchformer.system import pool
 from scratchformer.system.errors import RunError
 
@@ -98,12 +99,37 @@ def test_a_frame_and_the_still_of_its_step_show_the_same(tiny_run, snapshots, i)
     (image,) = [a for a in shown(films[NAMES[3]], i) if hasattr(a, "get_array") and hasattr(a, "get_extent")]
     V, T = grid.tokens.shape
     square = pair_scores(tiny_run.at(step)).transpose(0, 2, 1, 3).reshape(V * T, V * T)
-    np.testing.assert_array_equal(image.get_array().filled(np.nan), square)
-    images = [a for a in shown(films[NAMES[4]], i) if hasattr(a, "get_extent")]
+    weights = np.exp(square - np.nanmax(square, axis=1, keepdims=True))
+    shares = weights / np.nansum(weights, axis=1, keepdims=True)
+    np.testing.assert_allclose(image.get_array().filled(np.nan), shares, rtol=1e-12)
+    artists = shown(films[NAMES[4]], i)
+    ground, *images = [a for a in artists if hasattr(a, "get_extent")]
     probs = landscapes(tiny_run.at(step), images[0].get_extent())
     assert len(images) == V
     for token, picture in enumerate(images):
         np.testing.assert_array_equal(picture.get_array(), probs[:, :, token])
+    best = probs.argmax(axis=-1)
+    for token in np.unique(best):
+        assert len(np.unique(ground.get_array()[best == token], axis=0)) == 1
+    windows = tiny_run.judge.held_out_windows[:200, :-1]
+    resid_mid = tiny_run.at(step).forward(windows).resid_mid
+    answers = artists[-1]
+    for token, place in zip(answers.texts, answers.get_offsets(), strict=True):
+        reached = [
+            resid_mid[n, t] for n, window in enumerate(windows) for t in np.flatnonzero(window == 11)
+            if [i for i in window[:t] if i % 2 == 0 and i < 11][-1:] == [tiny_run.vocabulary.index(token)]
+        ]
+        np.testing.assert_allclose(place, np.mean(reached, axis=0), rtol=1e-9)
+
+
+def test_frames_are_spaced_by_change(tiny_run):
+    assert spaced_steps(tiny_run, 5) == tiny_run.steps
+    chosen = spaced_steps(tiny_run, 3)
+    assert len(chosen) == 3 and (chosen[0], chosen[-1]) == (tiny_run.steps[0], tiny_run.steps[-1])
+    embed = np.array([tiny_run.at(step).grid.embed for step in tiny_run.steps])
+    still = Run.open(tiny_run.folder)
+    still.at = lambda step: tiny_run.at(step if step < 10 else 20)              # after the third all is still
+    assert embed.shape[0] == 5 and spaced_steps(still, 4)[:3] == tiny_run.steps[:3]
 
 
 def test_four_colors_for_four_spaces(tiny_run, snapshots):

@@ -34,7 +34,7 @@ def scene(fig, snapshots):
     positions.set_title("positions, joined in order")
     (ladder,) = join(positions, np.empty((0, 2)))
     names = position_names(T)
-    position_marks = Points(positions, names, shades, dict(enumerate(names)))
+    position_marks = Points(positions, names, shades, {t: names[t] for t in (0, T - 1)})
 
     (sum_points,), names = over_training(snapshots.embed)
     hold_plane(sums, names, sum_points)

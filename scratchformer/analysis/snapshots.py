@@ -23,6 +23,32 @@ class Snapshots(NamedTuple):
     rule_error: np.ndarray              # (S,), on the same
 
 
+STILL = 0.3                             # share of the frames that are spaced by step, whatever happens
+
+
+def spaced_steps(run, count):
+    """At most `count` of the saved steps, the first and the last among them, closer where more changes.
+
+    The change between two snapshots is how far embeddings, queries, keys and values move on average, each in
+    units of its spread at the end; a share of STILL is spread evenly over the steps.
+    """
+    steps = run.steps
+    if len(steps) <= count:
+        return steps
+    grids = [run.at(step).grid for step in steps]
+    change = np.zeros(len(steps) - 1)
+    for name in ("embed", "q", "k", "v"):
+        points = np.array([getattr(grid, name) for grid in grids])              # (S, ...)
+        moves = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+        change += moves.reshape(len(change), -1).mean(axis=1) / (points[-1].std() or 1.0)
+    share = np.diff(steps) / (steps[-1] - steps[0])
+    if change.sum():
+        share = STILL * share + (1 - STILL) * change / change.sum()
+    along = np.concatenate([[0], share.cumsum()])
+    chosen = np.abs(along - np.linspace(0, along[-1], count)[:, None]).argmin(axis=1)
+    return [steps[i] for i in sorted({0, len(steps) - 1, *chosen.tolist()})]
+
+
 def take_snapshots(run, steps):
     """The Snapshots of a run at saved steps."""
     windows, allowed = run.judge.held_out_windows, run.judge.allowed

@@ -5,6 +5,7 @@ import time
 from scratchformer.commands.arguments import FIGURE, SEQUENCE, TRAINED, Argument, UsageError
 from scratchformer.commands.trained import requested_run, train_model
 
+FRAMES = 120
 GIF_RATES = [rate for rate in range(1, 51) if 100 % rate == 0]
 VIDEO_QKV = Argument("--video-qkv", "only the film of embeddings, q, k and v")
 
@@ -22,7 +23,7 @@ ARGUMENTS = (
         must="be from 1 to 50", test=lambda value: 1 <= value <= 50,
     ),
     Argument(
-        "--every", "only every N-th snapshot is a frame", "N", int, 1,
+        "--every", f"a frame every N snapshots (default: {FRAMES} frames, more where more changes)", "N", int,
         must="be at least 1", test=lambda value: value >= 1,
     ),
 )
@@ -56,7 +57,10 @@ def run(args):
         if reason:
             print(f"{name}: left out: {reason}")
     films = [name for name in names if not reasons[name]]
-    steps = sorted({*run.steps[:: args.every], run.steps[-1]})
+    from scratchformer.analysis.snapshots import spaced_steps
+
+    by_step = args.every is not None
+    steps = sorted({*run.steps[:: args.every], run.steps[-1]}) if by_step else spaced_steps(run, FRAMES)
     folder = run.folder / "plots" / "learning_dynamics"
     progress = Progress()
     start = time.perf_counter()
