@@ -24,6 +24,7 @@ from explorer import write_explorer  # noqa: E402
 from PIL import Image  # noqa: E402
 from walkthrough_numbers import numbers  # noqa: E402
 
+from scratchformer.analysis.snapshots import spaced_steps  # noqa: E402
 from scratchformer.figures.catalogue import figure_names  # noqa: E402
 from scratchformer.figures.draw import draw_all  # noqa: E402
 from scratchformer.figures.film import draw_films, film_names  # noqa: E402
@@ -78,9 +79,9 @@ def draw_stills(run, folder):
 def draw_moving(run, folder):
     """The film of the embeddings, which the README shows as well, and with fewer frames the others."""
     first, *others = film_names()
-    draw_films(run, run.steps[::2], [first], folder, fps=2 * FPS)
+    draw_films(run, spaced_steps(run, 100), [first], folder, fps=2 * FPS)
     write_atomically(PICTURES / "embeddings.gif", (folder / f"{first}.gif").read_bytes())
-    draw_films(run, run.steps[::5], others, PICTURES, fps=FPS)
+    draw_films(run, spaced_steps(run, 50), others, PICTURES, fps=FPS)
 
 
 if __name__ == "__main__":

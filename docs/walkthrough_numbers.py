@@ -7,11 +7,12 @@ from scratchformer.analysis.answers import (
     right_without_attention, single_answers,
 )
 from scratchformer.analysis.attention import answer_attention, attention_shares, even_attention, most_read
+from scratchformer.analysis.decision_map import areas_by_token, frame_regions
 from scratchformer.analysis.families import family, family_gaps, group_distances, sequence_distances
 from scratchformer.analysis.followed import follow_all
 from scratchformer.analysis.geometry import closest_and_farthest
-from scratchformer.analysis.decision_map import areas_by_token, frame_regions
 from scratchformer.analysis.landscape import likeliest_counts
+from scratchformer.analysis.logits import attribute_logits
 from scratchformer.analysis.scores import focus, key_scores, mean_scores, pair_scores
 from scratchformer.figures.f04_generated_sequences import written
 from scratchformer.run.data import parse_tokens
@@ -80,13 +81,14 @@ def data(model):
     tokens = np.concatenate(model.data.train_sequences)
     correct, count = count_right(judge_sequences(model, model.data.train_sequences))
     before, after = (count_right(written(model.run.at(at))[1]) for at in (model.run.steps[0], model.step))
-    bad, judged = model.run.judge.judge_generated(model.generate(200, 50))
+    judge = model.run.judge
+    bad, judged = judge.judge_generated(judge.generate(model.params, judge.noise))
     return {
         "sequences": f"{len(model.data.train_sequences):,}", "tokens": f"{len(tokens):,}",
         "share_constrained": f"{count / len(tokens):.1%}", "share_correct": f"{correct / count:.0%}",
         "share_plus": f"{(tokens == model.vocabulary.index('+')).mean():.1%}",
         "written_before": "{} of {}".format(*before), "written_after": "{} of {}".format(*after),
-        "written_wrong": f"{bad / judged:.2%}", "mass": f"{answer_share(model)[0]:.1%}",
+        "written_wrong": f"{bad / judged:.1%}", "mass": f"{answer_share(model)[0]:.1%}",
     }
 
 
@@ -202,6 +204,7 @@ def sequence(model):
     share, alike, _ = answer_attention(model)
     weight, distance, length = most_read(model)
     shifts = mean_shifts(model)
+    parts, _ = attribute_logits(model)
     between = explained_by_answers(model.held_out, single_answers(model))
     weights = cache.attention[0, 0, shown[0].where[-1]]
     values = {
@@ -211,10 +214,11 @@ def sequence(model):
         "most_read": f"{weight:.1%}", "off": f"{distance:.3f}", "length": f"{length:.2f}",
         "shift": f"{shifts['constrained'][0]:.2f}", "shift_else": f"{shifts['unconstrained'][0]:.2f}",
         "between_embed": f"{between['embed']:.0%}", "between_mid": f"{between['resid_mid']:.0%}",
+        "logits": f"{parts['sum'].mean():.2f}", "logits_ffn": f"{parts['ffn_out'].mean():.2f}",
         "demos_right": f"{sum((demo.state == 1).sum() for demo in shown)} of "
                        f"{sum(len(demo.where) for demo in shown)}",
     }
-    for i, demo in enumerate(shown):
+    for i, demo in enumerate(shown[:2]):
         for t in demo.where:
             values[f"demo_{i}_{t}"] = f"{demo.cache.probs[0, t].max():.1%}"
     return values

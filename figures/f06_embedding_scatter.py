@@ -2,6 +2,7 @@
 
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.geometry import closest_and_farthest, straightness
+from scratchformer.figures.labels import shown_positions
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import position_plane, sum_plane, token_plane
 from scratchformer.figures.style import figure_title, panel
@@ -23,7 +24,7 @@ def draw(fig, model):
     bottom = panel(fig, 0.65, 0.8, 9.1, 7.4)
     token_plane(left, params, vocabulary, size=10, marker=5)
     position_plane(right, params, size=10, marker=5)
-    sum_plane(bottom, model.grid.embed, vocabulary, size=8.5, marker=3.5)
+    sum_plane(bottom, model.grid.embed, vocabulary, 8.5, 3.5, each=len(shown_positions(V, T)) == T)
     left.set_title("tokens")
     right.set_title("positions, joined in order")
     bottom.set_title("token + position")

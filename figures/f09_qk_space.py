@@ -4,6 +4,7 @@ import numpy as np
 
 from scratchformer.analysis.attention import attention_shares, describe_answers, even_attention
 from scratchformer.figures.insets import border, enlarge
+from scratchformer.figures.labels import shown_positions
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.qk import label_pairs, mark_origin, pair_legend, qk_plane
 from scratchformer.figures.style import K, Q, figure_title, panel, set_plane
@@ -29,10 +30,12 @@ def draw(fig, model):
     tokens, positions = np.repeat(vocabulary, T).tolist() * 2, list(range(T)) * count * 2
     colors = np.array([Q] * len(q) + [K] * len(k))
     rest = np.setdiff1d(np.arange(len(points)), [i for _, shown in insets for i in shown])
+    named = np.isin(positions, shown_positions(count, T))
     others = np.concatenate([origin, np.delete(points, rest, axis=0), border(ax, insets)])
     for axes, marked, labelled, clear in (
-        (ax, np.arange(len(points)), rest, others),
-        *((new, shown, shown, np.concatenate([origin, points[shown]])) for new, shown in insets),
+        (ax, np.arange(len(points)), rest[named[rest]], others),
+        *((new, shown, shown[named[shown]], np.concatenate([origin, points[shown]]))
+          for new, shown in insets),
     ):
         mark_origin(axes, origin)
         for color in (Q, K):

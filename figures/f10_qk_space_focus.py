@@ -7,7 +7,7 @@ from scratchformer.analysis.families import family, present_families
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus, focus_shares, in_reach, key_scores, rank_keys
 from scratchformer.figures.insets import border, enlarge
-from scratchformer.figures.labels import add_labels_beside, name_ends
+from scratchformer.figures.labels import add_labels_beside, name_ends, shown_positions
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.qk import label_pairs, mark_origin, pair_legend, qk_plane
 from scratchformer.figures.style import (
@@ -48,12 +48,14 @@ def draw(fig, model):
     seen = in_reach(count, T, token, position).ravel()
     best = set(rank_keys(grid, token, position)[:3])
     tokens, positions = np.repeat(vocabulary, T), np.tile(np.arange(T), count)
-    rest = np.setdiff1d(np.flatnonzero(seen), [i for _, shown in insets for i in shown])
+    one = np.isin(positions, shown_positions(count, T)) | np.isin(np.arange(count * T), [*best])
+    named = np.flatnonzero(seen & one)
+    rest = np.setdiff1d(named, [i for _, shown in insets for i in shown])
     clear = np.concatenate([np.delete(k, rest, axis=0), query, origin, tie, border(ax, insets)])
     everything = np.concatenate([k, query, origin, tie])
     for axes, labelled, others in (
         (ax, rest, clear),
-        *((new, np.intersect1d(shown, np.flatnonzero(seen)), everything) for new, shown in insets),
+        *((new, np.intersect1d(shown, named), everything) for new, shown in insets),
     ):
         mark_origin(axes, origin)
         for part, color in ((seen, K), (~seen, GREY)):

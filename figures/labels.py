@@ -15,9 +15,16 @@ from matplotlib.transforms import IdentityTransform, ScaledTranslation
 from scratchformer.analysis.families import family
 from scratchformer.analysis.followed import at_position
 
+CROWDED = 200                                   # labels that a panel can hold
 DIGIT_HEIGHT = 0.73                             # of DejaVu Sans, in units of the font size
 TURNS = np.pi / 12 * np.array([0, *(s * k for k in range(1, 12) for s in (1, -1)), 12])
 RADII = np.concatenate([np.arange(0, 40, 2.5), np.arange(40, 160, 8)])      # both in order of preference
+
+
+def shown_positions(V, T):
+    """Which of the positions of V tokens are labelled where all would be: with more than CROWDED labels, that
+    nobody could read and whose places would take minutes to find, only one."""
+    return range(T) if V * T <= CROWDED else [labelled_position(T)]
 
 
 def labelled_position(T):

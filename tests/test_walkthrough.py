@@ -7,6 +7,7 @@ import pytest
 from conftest import REPO
 from PIL import Image
 
+from scratchformer.figures.catalogue import figure_module
 from scratchformer.run import job
 from scratchformer.run.config import load_config
 from scratchformer.run.run import Run
@@ -92,6 +93,12 @@ def test_every_picture_is_there_and_shown(build):
             assert re.search(rf"^!\[[^]]+\]\(pictures/{name}\.png\)$", TEXT, re.MULTILINE)
     films = {name for name in files if name.endswith(".gif")} - {"pictures/explore.gif"}
     assert len(films) == len(build.film_names())
+
+
+def test_each_section_says_what_to_look_at(build):
+    for name in build.figure_names():
+        if "/" not in name:
+            assert f"](pictures/{name}.png)\n\n*Look at {figure_module(name).LOOK}.*\n" in TEXT, name
 
 
 def test_pictures_are_small(build):

@@ -117,7 +117,7 @@ def print_outcome(model, plots, train_seconds, draw_seconds, times):
     run, step = model.run, model.step
     steps = run.config.training.steps
     (wrong, constrained), loss = model.count_wrong(), float(model.held_out.loss)
-    bad, judged = run.judge.judge_generated(model.generate(200, 50))
+    bad, judged = run.judge.judge_generated(run.judge.generate(model.params, run.judge.noise))
     print(f"figures: {plain(plots)} ({len(times)} files, drawn in {draw_seconds:.1f} s)")
     if train_seconds is None:
         done = "already done" if run.steps[-1] == steps else "unfinished"
