@@ -55,7 +55,7 @@ def draw(fig, model):
                       transform=error_ax.transAxes, color=METRIC, fontsize=8.5, va="bottom")
     if model.step != run.steps[-1]:
         loss_ax.text(
-            model.step, 1.01, f"step {model.step:,}", transform=loss_ax.get_xaxis_transform(), ha="center"
+            model.step, 1.01, f" step {model.step:,}", transform=loss_ax.get_xaxis_transform()
         )
 
 

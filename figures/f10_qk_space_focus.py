@@ -154,9 +154,9 @@ def caption(model):
     shares, windows, constrained = focus_shares(model)
     reading = [f"{share:.1%} to {key} keys" for key, share in shares.items()]
     return (
-        f"One query{head_shown(model, ' of ')} is left, {name}, tied to the origin by a line. "
+        f"One query{head_shown(model, ' of ')} is left, {name}, with a line to the origin. "
         f"{background} Red keys are those it can meet; grey ones come later or are other tokens at its "
-        "position. Below are the scores of the red keys by position, a line a token. "
+        "position. Below are their scores by position, a line a token. "
         + describe_scores(grid, vocabulary, token, position)
         + (f"In the {describe_windows(windows, constrained)}, its attention goes {listed(reading)}. "
            if windows else "No held-out window has this query. ")

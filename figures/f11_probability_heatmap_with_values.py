@@ -5,7 +5,7 @@ import numpy as np
 from scratchformer.analysis.answers import landings, right_by_answer, right_without_attention
 from scratchformer.analysis.followed import at_position
 from scratchformer.figures.labels import add_labels_beside, labelled_position
-from scratchformer.figures.landscapes import landscape_panels, probability_table, sample
+from scratchformer.figures.landscapes import explain, landscape_panels, probability_table, sample
 from scratchformer.figures.marks import halo_labels, legend, marker
 from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, figure_title, inches, token_colors
 from scratchformer.figures.words import code, counted, sentence
@@ -29,10 +29,12 @@ def draw(fig, model):
     figure_title(fig, model, finding(right, allowed))
     if model.config.model.n_embd != 2:
         answers = [i for i, (_, count) in enumerate(counts) if count]
-        names = [f"{model.vocabulary[i]}: {score(*counts[i])}" for i in answers]
         means = [cache.probs[allowed[..., i]].mean(axis=0) for i in answers]
         if answers:
-            probability_table(fig, model, np.array(means), names, "")
+            names = [model.vocabulary[i] for i in answers]
+            probability_table(fig, model, np.array(means), names, "answer: mean over its positions")
+        else:
+            explain(fig, model)
         return
     titles = [
         f"P(next = {token})\n{score(*each)}" for token, each in zip(model.vocabulary, counts, strict=True)

@@ -35,12 +35,12 @@ def draw(fig, model):
         mark_rows(ax, demo)
         bars = [f"{name}, all rows" * (not row) for name in ("value", "score", "share read")]
         vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k", bars[0])
-        ax = panel(fig, 3.75, bottom, TALL, TALL)
+        ax = panel(fig, 3.6, bottom, TALL, TALL)
         qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, demo)
-        ax = panel(fig, 6.5, bottom, 1.6, TALL)
+        ax = panel(fig, 6.25, bottom, 1.6, TALL)
         square_map(ax, scores, demo.words, "scores q·k/√D, masked", SIGNED, -high, high, bars[1])
         mark_rows(ax, demo, scores, ".0f" if high >= 10 else ".1f")
-        attention_map(fig, 9.4, bottom, demo, bars[2])
+        attention_map(fig, 9.45, bottom, demo, bars[2])
     legend(fig, [
         marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
         marker("o", INK, "query where the rule says what comes next (✓ model right, ✗ wrong)",

@@ -121,19 +121,17 @@ def name_ends(ax, ends, texts, colors, size=8.5):
     low, high = ax.get_ylim()
     gap = 1.35 * size / 72 * (high - low) / (ax.get_position().height * ax.figure.get_size_inches()[1])
     order = np.argsort(ends, kind="stable")
-    places = np.array(ends, float)[order]
-    steps = gap * np.arange(len(places))
-    for _ in range(50):
-        overlap = np.maximum(gap - np.diff(places), 0) / 2
-        places[:-1] -= overlap
-        places[1:] += overlap
-        places = np.clip(places, low + steps, high - steps[::-1])
+    steps = gap * np.arange(len(ends))
+    wanted = np.clip(np.array(ends, float)[order], low + steps, high - steps[::-1]) - steps
+    up, down = np.maximum.accumulate(wanted), np.minimum.accumulate(wanted[::-1])[::-1]
+    places = (up + down) / 2 + steps                            # both keep the gaps, and so does their mean
+    beside = ax.get_yaxis_transform()                           # across: 0 to 1 is the axes; up: data
     for place, i in zip(places, order, strict=True):
-        ax.annotate(
-            texts[i], (1, ends[i]), (1.025, place), ax.get_yaxis_transform(), ax.get_yaxis_transform(),
-            fontsize=size, color=colors[i], va="center",
-            arrowprops={"arrowstyle": "-", "color": colors[i], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0},
-        )
+        ax.text(1.03, place, texts[i], transform=beside, fontsize=size, color=colors[i], va="center")
+    ax.add_collection(LineCollection(
+        [[(1, ends[i]), (1.025, place)] for place, i in zip(places, order, strict=True)],
+        colors=[colors[i] for i in order], linewidths=0.6, transform=beside, clip_on=False,
+    ), autolim=False)
 
 
 def copy_labels(labels, ax):

@@ -73,7 +73,7 @@ def probability_table(fig, model, probs, rows, name, top=TOP):
     probs: (R, V); rows: their names; name: what a row is; top: room left above, in inches
     """
     width, height = fig.get_size_inches() - (LEFT + RIGHT + 0.6, top + BOTTOM + 1.2)
-    tall = min(height, 0.42 * len(rows))
+    tall = min(height, max(1.2, 0.42 * len(rows)))
     ax = panel(fig, LEFT + 0.6, BOTTOM + 0.7 + height - tall, width, tall)
     image = show_matrix(ax, probs, PROBABILITY, 0, 1)
     ticks(ax.yaxis, rows, tall)

@@ -113,10 +113,11 @@ def figure_title(fig, model, finding):
 
 
 def identity(model):
-    """Config, seed and step of a model and how well it follows its rule on all held-out windows, in words."""
+    """Config, seed and step of a model, its rule error and its loss on all held-out windows, in words."""
     wrong, constrained = model.count_wrong()
     error = f"rule error {wrong / constrained:.2%}" if constrained else "the rule says nothing"
-    return f"{model.name}, seed {model.config.training.seed}, step {model.step:,}: {error}"
+    loss = f"loss {float(model.held_out.loss):.3f}"
+    return f"{model.name}, seed {model.config.training.seed}, step {model.step:,}: {error}, {loss}"
 
 
 def inches(ax):

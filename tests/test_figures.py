@@ -10,14 +10,14 @@ from PIL import Image
 from scratchformer.analysis.families import group_distances
 from scratchformer.analysis.followed import at_position
 from scratchformer.engine.names import TABLE
-from scratchformer.figures.catalogue import figure_names
+from scratchformer.figures.catalogue import figure_module, figure_names
 from scratchformer.figures.draw import draw_all, draw_figure, make_figure
 from scratchformer.figures.f01_architecture_overview import shape_text
 from scratchformer.figures.labels import free_places, label_widths
 from scratchformer.figures.planes import close_groups
 from scratchformer.figures.style import CORRECT, RC, WRONG, plane_of, token_colors
 from scratchformer.run.data import judge_sequence
-from scratchformer.run.judge import GENERATED_RULE_ERROR, RULE_ERROR
+from scratchformer.run.run import Run
 
 FIRST_SIX = [
     "01_architecture_overview", "02_learning_curve", "03_training_data", "04_generated_sequences",
@@ -33,6 +33,10 @@ def run(tmp_path_factory):
 def figure(model, number):
     with matplotlib.rc_context(RC):
         return make_figure(model, FIRST_SIX[number - 1])
+
+
+def module(number):
+    return figure_module(FIRST_SIX[number - 1])
 
 
 def texts(fig):
@@ -82,21 +86,50 @@ def test_architecture_follows_the_model(odd_run):
 def test_learning_curve_is_the_history(run):
     fig = figure(run.at(4), 2)
     lines = {line.get_label(): line for ax in fig.axes for line in ax.lines}
-    for label, column in (
-        ("loss, training windows", "train_loss"), ("loss, held-out windows", "held_out_loss"),
-        ("rule error", "rule_error"), ("generated rule error", "generated_rule_error"),
+    shown = " ".join(texts(fig))
+    for label, column, form in (
+        ("training loss", "train_loss", ".3f"), ("held-out loss", "held_out_loss", ".3f"),
+        ("rule error", "rule_error", ".1%"), ("generated rule error", "generated_rule_error", ".1%"),
     ):
         np.testing.assert_array_equal(lines[label].get_xdata(), run.history["step"])
         np.testing.assert_array_equal(lines[label].get_ydata(), run.history[column])
+        assert f"{label} {run.history[column][-1]:{form}}" in shown
     assert lines["rule error"].get_linestyle() == "--"
     assert lines["generated rule error"].get_linestyle() == ":"
-    caption = " ".join(" ".join(texts(fig)).split())
-    assert RULE_ERROR in caption and GENERATED_RULE_ERROR in caption
-    assert f"rule error {run.history['rule_error'][-1]:.1%}" in caption
-    train, held_out = len(run.judge.train_windows), len(run.judge.held_out_windows)
-    assert f"a sample of {train} training windows and {held_out} held-out windows" in caption
-    assert set(lines["loss of guessing evenly"].get_ydata()) == {np.log(12)}
-    assert "step 2" not in texts(fig) and "step 2" in texts(figure(run.at(2), 2))
+    assert set(lines["guessing evenly"].get_ydata()) == {np.log(12)}
+    np.testing.assert_allclose(lines["knowing rule and odds"].get_ydata(), lowest_by_hand(run), rtol=1e-12)
+    assert f"its error ends at {run.history['rule_error'][-1]:.1%}" in shown
+    assert " step 2" not in texts(fig) and " step 2" in texts(figure(run.at(2), 2))
+
+
+def lowest_by_hand(run):
+    """The loss of a model that knows the rule and the odds of a free draw, on the held-out sample."""
+    data, costs = run.config.data, []
+    for window in run.judge.held_out_windows:
+        tokens = [run.data.vocabulary[i] for i in window]
+        for t in range(1, len(tokens)):
+            allowed = run.rule(tokens[:t])
+            if allowed:
+                costs.append(np.log(len(allowed)))
+            elif tokens[t] == "+":
+                costs.append(-np.log(data.operator_probability))
+            else:
+                costs.append(-np.log((1 - data.operator_probability) / data.numbers))
+    return np.mean(costs)
+
+
+def test_when_the_rule_was_learned_is_marked(run):
+    other = Run.open(run.folder)
+    steps = np.array([0, 2, 4])
+    other.files.history = dict(other.history) | {
+        "step": steps, "train_loss": np.ones(3), "held_out_loss": np.ones(3),
+        "rule_error": np.array([0.9, 0.05, 0.001]), "generated_rule_error": np.ones(3),
+    }
+    shown = texts(figure(other.at(4), 2))
+    assert "The rule is learned: its error is first below 1% at step 4" in shown
+    assert " below 10% at 2" in shown and " below 1% at 4" in shown
+    other.files.history["rule_error"] = np.array([0.9, 0.8, 0.5])
+    assert "The rule is not learned: its error ends at 50.0%" in texts(figure(other.at(4), 2))
 
 
 def check_cells(ax, run, sequences, context):
@@ -131,7 +164,9 @@ def test_training_data_cells(run):
         for sequence in run.data.train_sequences
     ])
     count = (verdicts >= 0).sum()
-    assert any(f"{count} of {count} constrained tokens correct (100.0%)" in text for text in texts(fig))
+    assert f"{count:,} of {count:,} constrained tokens correct (100.0%)" in module(3).caption(run.at(4))
+    tokens = sum(map(len, run.data.train_sequences))
+    assert f"Training data: the rule fixes {count / tokens:.0%} of tokens, and each follows it" in texts(fig)
 
 
 def test_generated_cells(run):
@@ -156,10 +191,12 @@ def test_embeddings_are_the_parameters(run):
         float(f"{value:.2f}") for value in params.W_token.ravel()
     ]
     shown = " ".join(texts(fig))
-    even = params.W_token[0:11:2].mean(axis=0)
-    odd = params.W_token[1:11:2].mean(axis=0)
-    assert f"even–odd {np.linalg.norm(even - odd):.2f}" in shown
-    assert f"even–operator {np.linalg.norm(even - params.W_token[11]):.2f}" in shown
+    apart = {
+        np.linalg.norm(params.W_token[a] - params.W_token[b]): f"{run.vocabulary[a]} and {run.vocabulary[b]}"
+        for b in range(12) for a in range(b)
+    }
+    assert f"{apart[min(apart)]} nearly alike ({min(apart):.2f})" in shown
+    assert f"{apart[max(apart)]} farthest apart ({max(apart):.2f})" in shown
 
 
 @pytest.mark.parametrize("number", [5, 6])
@@ -174,7 +211,8 @@ def test_planes_show_the_embeddings(run, number):
         xlim, ylim = ax.get_xlim(), ax.get_ylim()
         assert (points.min(axis=0) > (xlim[0], ylim[0])).all()
         assert (points.max(axis=0) < (xlim[1], ylim[1])).all()
-    tokens = ",".join(labels(planes[0])[0].texts).split(",")
+    named = ",".join(labels(planes[0])[0].texts)
+    tokens = named.replace("odd", "1,3,5,7,9").replace("even", "0,2,4,6,8,10").split(",")
     assert sorted(tokens) == sorted(run.vocabulary)
 
 

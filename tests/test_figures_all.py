@@ -16,7 +16,10 @@ from scratchformer.figures.catalogue import every_figure, figure_module, figure_
 from scratchformer.figures.draw import make_figure
 from scratchformer.figures.film import film_names
 from scratchformer.figures.style import RC
+from scratchformer.run.data import Data, cut_windows
 from scratchformer.run.demos import choose_demos, sequence_numbers
+from scratchformer.run.judge import HeldOut
+from scratchformer.run.rules import RULES
 from scratchformer.system.errors import RunError
 
 FILES = [
@@ -160,25 +163,27 @@ def test_a_short_sequence_is_followed(tiny_run):
         tiny_run.demos = demos
 
 
-def test_the_chosen_sequences_have_what_they_should(tiny_run):
-    first, *others = tiny_run.demos
-    assert [tiny_run.vocabulary[i] for i in first] == "10 + 10 6 + 6 4 8".split()
-    held_out = tiny_run.data.held_out_windows[:, :-1]
-    sources = sequence_numbers(tiny_run.data, 8)
-    places = [(held_out == tokens).all(axis=1).nonzero()[0] for tokens in others]
-    assert not set(sources[places[0]]) & set(sources[places[1]])
-    for tokens in others:
-        operators = [t for t in range(8) if tokens[t] == 11]
-        evens = [[s for s in range(t) if tokens[s] % 2 == 0] for t in operators]
-        assert len(operators) == 2 and tokens[evens[0][-1]] != tokens[evens[1][-1]]
-        assert all(t - even[-1] >= 2 for t, even in zip(operators, evens, strict=True))
-        assert any(tokens[s] != tokens[even[-1]] for even in evens for s in even[:-1])      # a rival
+def test_the_chosen_sequences_put_the_rule_to_the_test():
+    """Answers two or more back, with a rival before them; from sequences of their own; one that is wrong."""
+    plus, vocabulary = 11, (*range(11), "+")
+    sequences = [np.array(sequence) for sequence in (
+        [1, 2, plus, 2, 4, plus, 4, 7, 7, 7], [8, 3, 5, plus, 8, 6, 1, plus, 6, 1],
+        [3, 5, plus, 1, 7, 2, plus, 2, 9, 9], [1, 8, plus, 8, 4, 6, 9, plus, 6, 5],
+        [4, 1, 3, plus, 4, 0, 9, plus, 0, 1], [7, 6, plus, 6, 3, 2, 1, plus, 2, 2],
+    )]
+    data = Data(vocabulary, [], sequences, None, cut_windows(sequences, 8))
+    held_out = HeldOut.of(RULES["plus_last_even"], data)
+    assert sequence_numbers(data, 8).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    wrong = np.zeros(held_out.tokens.shape, bool)
+    first, *others = choose_demos(RULES["plus_last_even"], data, held_out, wrong)
+    assert [vocabulary[i] for i in first] == [10, "+", 10, 6, "+", 6, 4, 8]
+    assert [demo.tolist() for demo in others] == [sequences[1][:8].tolist(), sequences[4][:8].tolist()]
+    wrong[2 * 3 + 1, 6] = True                                          # in the second window of the fourth
+    _, second, third = choose_demos(RULES["plus_last_even"], data, held_out, wrong)
+    assert (second.tolist(), third.tolist()) == (sequences[1][:8].tolist(), sequences[3][1:9].tolist())
 
 
 def test_the_last_sequence_is_one_that_the_model_gets_wrong(tiny_run):
     model = tiny_run.last
     wrong = [(follow(model, tokens).state == 0).any() for tokens in tiny_run.demos]
-    assert wrong[2] and not tiny_run.held_out.allowed.sum() == 0
-    never = np.zeros(tiny_run.held_out.tokens.shape, bool)
-    demos = choose_demos(tiny_run.rule, tiny_run.data, tiny_run.held_out, never)
-    assert len(demos) == 3 and demos[2].tolist() != tiny_run.demos[2].tolist()
+    assert wrong[2] and model.count_wrong()[0] > 0

@@ -78,7 +78,8 @@ def test_components_of_the_copier(copier):
     results = knock_outs(copier)
     assert ablated_error(results["ffn_out", "0"]) == ablated_error(results["skip_attention", "0"]) == 0
     assert ablated_error(results["attention", "0"]) > 0.5
-    assert "0.0% of answers wrong" in components.headline(results)
+    errors = {name: ablated_error(result) for (name, value), result in results.items() if value == "0"}
+    assert f"; without {min(errors, key=errors.get)}, 0.0%" in components.finding(results)
 
 
 def test_pairs_differ_in_one_token_and_in_the_answer(tiny_run):
@@ -148,7 +149,7 @@ def test_patching_the_copier_moves_the_answer_by_one_way_only(copier):
         expected[PATCHED.index(name), position] = 1
     np.testing.assert_array_equal(result.mean(), expected)
     np.testing.assert_array_equal(result.example(), expected)
-    assert "v where it changed moves 100% of the answer, attn_out where it is asked 100%" in "".join(
+    assert "v at the changed token moves 100% of the answer, attn_out at the last 100%" in "".join(
         texts(figure(copier, 2))
     )
 
@@ -169,7 +170,7 @@ def test_no_pairs_where_the_answer_is_always_the_same(tmp_path):
     run = train_run(tmp_path / "any_even", "data.rule=plus_means_even", "training.steps=5")
     assert run.held_out.allowed.any() and patch_pairs(run.at(5)).pairs == []
     fig = figure(run.at(5), 2)
-    assert any("gets another answer from the rule" in text for text in texts(fig))
+    assert any("no pair of windows to patch" in text for text in texts(fig))
     assert "none" in patching.caption(run.at(5))
 
 
@@ -249,8 +250,13 @@ def test_qk_parts_add_up_to_the_scores(tiny_run, step):
         assert parts == pytest.approx(cache.scores[n, 0, t, s])
     fig = figure(tiny_run.at(step), 5)
     np.testing.assert_array_equal(titled(fig, "QK").images[0].get_array(), table)
-    spread = np.sqrt(table[:V, :V].var(axis=1).mean())
-    assert any(f"token–token {spread:.3g}" in text for text in texts(fig))
+    parts = {
+        "token and token": table[:V, :V], "token and position": table[:V, V:],
+        "position and token": table[V:, :V], "position and position": table[V:, V:],
+    }
+    spreads = {name: np.sqrt(part.var(axis=1).mean()) for name, part in parts.items()}
+    widest = max(spreads, key=spreads.get)
+    assert any(f"by {widest} (spread {spreads[widest]:.3g})" in text for text in texts(fig))
 
 
 def test_qk_parts_of_another_head_size_add_up(tmp_path):
@@ -285,7 +291,6 @@ def test_ov_of_the_copier_is_copying(copier):
 def test_ov_is_left_out_where_nothing_goes_straight_to_the_head(tmp_path):
     run = train_run(tmp_path / "direct", "model.use_residual=false", "training.steps=5")
     assert [ax.get_title()[:2] for ax in figure(run.at(5), 5).axes if ax.get_title()] == ["QK"]
-    assert any("OV: left out" in text for text in texts(figure(run.at(5), 5)))
     assert "left out" in circuits.caption(run.at(5))
 
 

@@ -45,6 +45,16 @@ def named(fig, title):
     return [ax for ax in fig.axes if ax.get_title() == title]
 
 
+def shown_matrices(fig):
+    """All images that show values, not colours."""
+    return [image for ax in fig.axes for image in ax.images if image.get_array().ndim == 2]
+
+
+def strips_of(fig):
+    """The panels of a value demo that show landscapes: the map of decisions above them does not."""
+    return [ax for ax in fig.axes if ax.images and ax.images[0].get_array().ndim == 2]
+
+
 def scatters(ax):
     return [
         artist for artist in ax.collections
@@ -90,7 +100,7 @@ def test_columns_show_values_arrows_and_landing_points(tiny_run, step, number):
     embed, resid_mid, v = cache.embed[0], cache.resid_mid[0], cache.v[0, 0]
     verdicts = np.array([verdict for verdict, *_ in by_hand(tiny_run.at(step), tokens)])
     answers = set().union(*(answer for _, answer, *_ in by_hand(tiny_run.at(step), tokens)))
-    strips = [ax for ax in fig.axes if ax.images]
+    strips = strips_of(fig)
     assert [len(ax.images) for ax in strips] == 6 * [6]
     colors = token_colors(tiny_run.vocabulary)[tokens]
     order = np.argsort(np.tile(verdicts, 6), kind="stable")
@@ -134,7 +144,7 @@ def everywhere(points, shifts):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_marks_stand_in_the_column_of_the_prediction(tiny_run, step):
-    strips = [ax for ax in figure(tiny_run.at(step), DEMOS[0]).axes if ax.images]
+    strips = strips_of(figure(tiny_run.at(step), DEMOS[0]))
     hand = by_hand(tiny_run.at(step), tiny_run.demos[0])
     labels = follow(tiny_run.at(step), tiny_run.demos[0]).labels
     for row in (0, 1, 2):
@@ -163,6 +173,8 @@ def test_title_and_caption_say_what_comes_of_it(tiny_run, step):
     for number, name in enumerate(DEMOS):
         shown = texts(figure(tiny_run.at(step), name))
         expected = by_hand(tiny_run.at(step), tiny_run.demos[number])
+        wrong = [verdict for verdict, *_ in expected].count(0)
+        assert (f"{wrong} of " in shown.split(":")[1]) == (wrong > 0)
         for t, (verdict, answers, best, prob) in enumerate(expected):
             if verdict >= 0:
                 clause = f"answer {answers.pop()}, predicted {best} {MARKS[verdict]} with probability"
@@ -199,6 +211,7 @@ def test_a_rule_for_every_position(tiny_run):
     right = [verdict for verdict, *_ in by_hand(run.at(20), run.demos[0])].count(1)
     mass = np.mean([demo.cache.probs[0, t, token] for t, token in enumerate(run.demos[0])])
     for words in (texts(figure(run.at(20), DEMOS[0])), caption(run.at(20), DEMOS[0])):
+        words = " ".join(words.split())
         assert f"{right} of 8 predictions at constrained positions right; answers get {mass:.1%}" in words
 
 
@@ -250,7 +263,10 @@ def test_from_attention_to_probabilities(tiny_run, step):
             (dots,) = scatters(ax)
             best = [tiny_run.vocabulary.index(token) for _, _, token, _ in hand]
             np.testing.assert_array_equal(dots.get_offsets(), list(zip(best, range(8))))
-            (frames,) = [artist for artist in ax.collections if type(artist) is PolyCollection]
+            (frames,) = [
+                artist for artist in ax.collections if type(artist) is PolyCollection
+                and len(artist.get_edgecolors()) and tuple(artist.get_edgecolors()[0][:3]) == to_rgb(ANSWER)
+            ]
             middles = {tuple((p.vertices[:4].mean(axis=0)).astype(int)) for p in frames.get_paths()}
             assert middles == {
                 (tiny_run.vocabulary.index(answer), t)
@@ -271,11 +287,10 @@ def test_probability_of_answers_and_loss_by_hand(tiny_run):
             if answers is not None:
                 shares.append(sum(rows[t, vocabulary.index(answer)] for answer in answers))
     loss = -np.log(np.take_along_axis(probs, windows[:, 1:, None], axis=-1)).mean()
-    words = (
-        f"get {np.mean(shares):.1%} of probability on average at the {len(shares):,} constrained positions "
-        f"of all held-out windows; loss at all their positions {loss:.3f}"
-    )
-    assert words in texts(figure(tiny_run.at(20), MATRIX)) and words in caption(tiny_run.at(20), MATRIX)
+    said = caption(tiny_run.at(20), MATRIX)
+    assert f"their {len(shares):,} constrained positions" in said and f"positions is {loss:.3f}." in said
+    assert f"allows get {np.mean(shares):.1%} of probability on average" in said
+    assert f"{np.mean(shares):.1%} of probability on its answer" in texts(figure(tiny_run.at(20), MATRIX))
     hidden = tiny_run.at(20).forward(windows[:, :-1]).ffn_hidden
     active = np.count_nonzero(hidden) / hidden[..., 0].size
     assert f"{active:.1f} of {hidden.shape[-1]} hidden units" in caption(tiny_run.at(20), MATRIX)
@@ -318,7 +333,7 @@ def test_values_become_the_stream(tiny_run, step):
         f"{a:.2f} and {b:.2f} at {count} constrained positions, "
         f"{c:.2f} and {d:.2f} at {24 - count} other positions"
     )
-    assert words in texts(fig) and words in caption(tiny_run.at(step), VALUES)
+    assert words in caption(tiny_run.at(step), VALUES) and f"{right} of {count} answers right" in texts(fig)
     assert f"{right} of {count} are right" in caption(tiny_run.at(step), VALUES)
 
 
@@ -334,11 +349,15 @@ def test_draws_every_model(odd_run, name, tmp_path, monkeypatch):
     if name in DEMOS:
         plane = odd_run.config.model.n_embd == 2
         own = odd_run.at(step).params.W_o.size > 0
-        assert ("the landscape is left out" in texts(fig)) != plane
-        assert ("the values v are left out" in texts(fig)) == (plane and own)
-        rows = 2 if own else 3
-        panels = [image for ax in fig.axes for image in ax.images]
-        assert len(panels) == plane * rows * min(MOST, len(odd_run.vocabulary))
+        said = " ".join(texts(fig).split())
+        assert ("its probabilities are given as numbers" in said) != plane
+        assert ("the values v are left out" in said) == (plane and own)
+        rows, panels = 2 if own else 3, shown_matrices(fig)
+        if plane:
+            assert len(panels) == rows * min(MOST, len(odd_run.vocabulary))
+        else:
+            probs = odd_run.at(step).forward(odd_run.demos[DEMOS.index(name)][None]).probs[0]
+            np.testing.assert_array_equal(panels[0].get_array(), probs)
     elif odd_run.config.model.num_heads > 1:
         assert f"head 1 of {odd_run.config.model.num_heads}" in texts(fig)
 

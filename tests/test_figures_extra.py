@@ -111,16 +111,22 @@ def test_heatmap_shows_the_scores_by_token(tiny_run, step):
 def test_heatmap_counts_its_means(tiny_run):
     grid = tiny_run.at(20).grid
     groups = {"even": range(0, 11, 2), "odd": range(1, 11, 2), "operator": [11]}
-    for words in (texts(figure(tiny_run.at(20), HEATMAP)), figure_module(HEATMAP).caption(tiny_run.at(20))):
-        for query, asking in groups.items():
-            clause = words.split(f"{query} queries score on average ")[1]
-            for key, read in groups.items():
-                values = [
-                    grid.q[a, 0, t] @ grid.k[b, 0, s] / np.sqrt(2)
-                    for a in asking for b in read for t in range(8) for s in range(t + 1) if s < t or a == b
-                ]
-                mean = np.round(np.mean(values), 2) + 0.0                   # + 0.0: no negative zero
-                assert f"{mean:.2f} with {key} keys".replace("-", "−") in clause.split(" queries ")[0]
+    words = figure_module(HEATMAP).caption(tiny_run.at(20))
+    for query, asking in groups.items():
+        clause = words.split(f"{query} queries score on average ")[1]
+        for key, read in groups.items():
+            values = [
+                grid.q[a, 0, t] @ grid.k[b, 0, s] / np.sqrt(2)
+                for a in asking for b in read for t in range(8) for s in range(t + 1) if s < t or a == b
+            ]
+            mean = np.round(np.mean(values), 2) + 0.0                       # + 0.0: no negative zero
+            assert f"{mean:.2f} with {key} keys".replace("-", "−") in clause.split(" queries ")[0]
+    scores = [
+        np.mean([grid.q[11, 0, t] @ grid.k[b, 0, s] for t in range(8) for s in range(t + (b == 11))])
+        for b in range(12)
+    ]
+    best = [tiny_run.vocabulary[b] for b in np.argsort(scores)[::-1][:2]]
+    assert f"+ scores {best[0]} and {best[1]} highest" in texts(figure(tiny_run.at(20), HEATMAP))
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -167,14 +173,16 @@ def test_overview_counts_the_variance_between_answers(tiny_run):
             answers.append(next(w for w in window[t::-1] if w < 11 and w % 2 == 0))
             where.append((n, t))
     answers, where = np.array(answers), tuple(np.array(where).T)
-    for words in (texts(figure(tiny_run.at(20), OVERVIEW)), figure_module(OVERVIEW).caption(tiny_run.at(20))):
-        for name in ("embed", "attn_out", "resid_mid"):
-            points = getattr(cache, name)[where]
-            left = sum(
-                points[answers == answer].var(axis=0).sum() * (answers == answer).sum()
-                for answer in set(answers)
-            )
-            assert f"{name} {1 - left / (points.var(axis=0).sum() * len(points)):.0%}" in words
+    shown, shares = texts(figure(tiny_run.at(20), OVERVIEW)), {}
+    for name in ("embed", "attn_out", "resid_mid"):
+        points = getattr(cache, name)[where]
+        left = sum(
+            points[answers == answer].var(axis=0).sum() * (answers == answer).sum()
+            for answer in set(answers)
+        )
+        shares[name] = f"{1 - left / (points.var(axis=0).sum() * len(points)):.0%}"
+        assert f"{name} {shares[name]}" in figure_module(OVERVIEW).caption(tiny_run.at(20))
+    assert f"explains {shares['attn_out']} of it, {shares['embed']} of what went in" in shown
     assert f"at {len(answers):,} positions" in figure_module(OVERVIEW).caption(tiny_run.at(20))
 
 

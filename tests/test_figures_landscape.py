@@ -4,10 +4,11 @@ import matplotlib
 import numpy as np
 import pytest
 from conftest import check_texts
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from PIL import Image
 
-from scratchformer.analysis.landscape import GRID, plane_grid, square_box
+from scratchformer.analysis.landscape import GRID, frame, plane_grid, square_box
+from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.draw import draw_figure, make_figure
 from scratchformer.figures.landscapes import WINDOWS, sample
 from scratchformer.figures.style import RC, token_colors
@@ -35,6 +36,7 @@ def texts(fig):
 def test_backgrounds_are_the_landscape(tiny_run, step, name):
     axes = panels(figure(tiny_run.at(step), name))
     assert len(axes) == len(tiny_run.vocabulary) == 12
+    assert tuple(axes[0].images[0].get_extent()) == frame(tiny_run.at(step))
     for token, ax in enumerate(axes):
         (image,) = ax.images
         assert ax.get_title().startswith(f"P(next = {tiny_run.vocabulary[token]})\n")
@@ -66,11 +68,16 @@ def test_embeddings_are_the_grid(tiny_run):
             colors = np.repeat(token_colors(tiny_run.vocabulary)[members], 8, axis=0)
             np.testing.assert_allclose(artist.get_facecolors()[:, :3], colors)
         (labels,) = [artist for artist in ax.collections if hasattr(artist, "texts")]
-        assert all(text.endswith("₇") for text in labels.texts)
-        named = [token for text in labels.texts for token in text[:-1].strip("{}").split(",")]
+        assert all(text.endswith("₄") for text in labels.texts)
+        whole = {"odd": "1,3,5,7,9", "even": "0,2,4,6,8,10"}
+        named = [
+            token for text in labels.texts
+            for token in whole.get(text[:-1], text[:-1]).strip("{}").split(",")
+        ]
         assert sorted(named) == sorted(tiny_run.vocabulary)
     most = np.bincount(likeliest).argmax()
-    assert f"{tiny_run.vocabulary[most]} at {(likeliest == most).sum()}" in texts(fig)
+    token, count = tiny_run.vocabulary[most], (likeliest == most).sum()
+    assert f"If attention added nothing, {token} would be predicted at {count} of 96" in texts(fig)
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -81,7 +88,9 @@ def test_reached_points_are_resid_mid(tiny_run, step):
     right = lands_right(cache.logits, allowed)
     fig = figure(tiny_run.at(step), REACHED)
     wrong, constrained = tiny_run.at(step).count_wrong()
-    assert f"{constrained - wrong:,} of {constrained:,} constrained positions of all held-out" in texts(fig)
+    assert f"Attention takes {constrained - wrong:,} of {constrained:,} positions to where" in texts(fig)
+    said = figure_module(REACHED).caption(tiny_run.at(step))
+    assert f"{constrained - wrong:,} of {constrained:,} constrained positions of all held-out" in said
     for token, ax in enumerate(panels(fig)):
         lines = {line.get_label(): line.get_xydata() for line in ax.lines}
         answer = allowed[..., token]
@@ -93,27 +102,43 @@ def test_reached_points_are_resid_mid(tiny_run, step):
         assert ax.get_title().split("\n")[1] == (expected if answer.any() else "never an answer")
 
 
-def test_labels_name_typical_points_of_the_last_position(tiny_run):
+def test_labels_name_typical_points_of_the_answers(tiny_run):
     cache = tiny_run.at(20).held_out
     groups = {}
-    for tokens, point in zip(cache.tokens, cache.resid_mid[:, -1], strict=True):
+    for tokens, point in zip(cache.tokens[:, :5], cache.resid_mid[:, 4], strict=True):
         evens = [token for token in tokens if token < 11 and token % 2 == 0]
-        name = f"{tiny_run.vocabulary[tokens[-1]]}₇"
+        name = f"{tiny_run.vocabulary[tokens[-1]]}₄"
         name += f"→{tiny_run.vocabulary[evens[-1]]}" if tokens[-1] == 11 and evens else ""
         groups.setdefault(name, []).append(point)
+    typical = {}
+    for name, points in groups.items():
+        away = np.linalg.norm(points - np.mean(points, axis=0), axis=1)
+        typical[name] = points[away.argmin()]
     fig = figure(tiny_run.at(20), REACHED)
-    for ax in panels(fig):
+    for token, ax in zip(tiny_run.vocabulary, panels(fig), strict=True):
         marked = next(
             artist for artist in ax.collections
             if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
         )
-        (labels,) = [artist for artist in ax.collections if hasattr(artist, "texts")]
-        assert set(labels.texts) == set(groups) and len(labels.texts) == len(groups)
-        for text, shown in zip(labels.texts, marked.get_offsets(), strict=True):
-            points = np.array(groups[text])
-            away = np.linalg.norm(points - points.mean(axis=0), axis=1)
-            np.testing.assert_array_equal(shown, points[away.argmin()])
-    assert "labelled: a typical +₇" in texts(fig)
+        assert sorted(marked.get_offsets().tolist()) == sorted(map(list, typical.values()))
+        named = [text for artist in ax.collections for text in getattr(artist, "texts", ())]
+        assert named == [name for name in groups if name.endswith(f"→{token}")]
+    assert "labelled: a typical +₄" in texts(fig)
+
+
+def test_a_line_goes_around_where_a_token_is_the_likeliest(tiny_run):
+    model = tiny_run.at(20)
+    fig = figure(model, EMBEDDINGS)
+    found = 0
+    for token, ax in enumerate(panels(fig)):
+        for artist in ax.collections:
+            if isinstance(artist, LineCollection) and artist.get_zorder() == 0.5:
+                for start, end in artist.get_segments():
+                    probs = model.landscape((0.5 * (start + end))[None])[0]
+                    assert probs[token] == pytest.approx(probs.max(), rel=1e-6)
+                    assert np.sort(probs)[-2] == pytest.approx(probs.max(), rel=1e-6)
+                    found += 1
+    assert found > 10
 
 
 def test_right_is_where_the_likeliest_token_is_allowed(tiny_run):
@@ -145,10 +170,19 @@ def test_draws_every_model(odd_run, step, name, tmp_path):
     draw_figure(odd_run.at(step), name, tmp_path, dpi=40)
     with Image.open(tmp_path / f"{name}.png") as image:
         assert image.size == (400, 360)
-    fig = figure(odd_run.at(step), name)
-    plane = odd_run.config.model.n_embd == 2
-    assert len(panels(fig)) == plane * len(odd_run.vocabulary)
-    assert ("the landscape is left out" in texts(fig)) != plane
+    fig, model = figure(odd_run.at(step), name), odd_run.at(step)
+    if odd_run.config.model.n_embd == 2:
+        assert len(panels(fig)) == len(odd_run.vocabulary)
+        return
+    answers = odd_run.held_out.allowed.any(axis=(0, 1)) if name == REACHED else np.ones(1)
+    assert "its probabilities are given as numbers" in texts(fig)
+    if name == EMBEDDINGS:
+        embed = model.grid.embed
+        shown = model.landscape(embed[:, embed.shape[1] // 2])
+        np.testing.assert_array_equal(panels(fig)[0].images[0].get_array(), shown)
+    for row, answer in enumerate(np.flatnonzero(answers) if name == REACHED else ()):
+        probs = model.held_out.probs[odd_run.held_out.allowed[..., answer]]
+        np.testing.assert_allclose(panels(fig)[0].images[0].get_array()[row], probs.mean(axis=0))
 
 
 @pytest.mark.parametrize("name", [EMBEDDINGS, REACHED])

@@ -1,5 +1,6 @@
 """The figures of queries, keys and values: their artists hold what the caches hold by name."""
 
+import re
 from collections import Counter
 
 import matplotlib
@@ -14,6 +15,7 @@ from scratchformer.analysis.attention import attention_shares
 from scratchformer.analysis.families import family
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus, focus_shares
+from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.draw import draw_figure, make_figure
 from scratchformer.figures.insets import border, crowds, enlarge
 from scratchformer.figures.labels import sharing
@@ -81,15 +83,15 @@ def test_transforms_are_the_parameters_and_the_grid(tiny_run, step):
         ax = planes[name]
         np.testing.assert_array_equal(markers(ax, colors), by_rows(points))
         assert ax.get_aspect() == 1 and contains(ax, points)
-        assert sorted(",".join(labels(ax)).split(",")) == sorted(tiny_run.vocabulary)
+        named = ",".join(labels(ax)).replace("odd", "1,3,5,7,9").replace("even", "0,2,4,6,8,10")
+        assert sorted(named.split(",")) == sorted(tiny_run.vocabulary)
         lines = next(artist for artist in ax.collections if isinstance(artist, LineCollection))
         np.testing.assert_array_equal(lines.get_segments(), points)
-    even, odd = (grid.k[[family(t) == name for t in tiny_run.vocabulary], 0] for name in ("even", "odd"))
-    apart = np.linalg.norm(even.mean(axis=(0, 1)) - odd.mean(axis=(0, 1)))
-    keys = grid.k[:, 0].reshape(-1, 2)
-    spread = np.sqrt(((keys - keys.mean(axis=0)) ** 2).sum(axis=1).mean())
-    line = texts(fig).split("means of even and odd tokens")[1].split("\n")[0]
-    assert f", k {apart / spread:.2f}," in line
+    names = ("W_q", "W_k", "W_v")
+    ratios = [np.divide(*np.linalg.svd(getattr(params, name)[:, 0])[1][::-1]) for name in names]
+    flat = [name for name, ratio in zip(names, ratios, strict=True) if ratio < 0.15]
+    assert (" and ".join(flat) + " nearly flatten" in texts(fig)) == (len(flat) > 0)
+    assert (f"to {min(ratios):.0%} of its width" in texts(fig)) == (not flat)
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -106,10 +108,14 @@ def test_space_holds_every_query_and_key(tiny_run, step):
 
 def pairs(label):
     """The tokens and the position of a label such as {1,3}₇ or 1₇."""
-    return [(token, label[-1]) for token in label[:-1].strip("{}").split(",")]
+    whole = {"odd": "1,3,5,7,9", "even": "0,2,4,6,8,10"}.get(label[:-1], label[:-1])
+    return [(token, label[-1]) for token in whole.strip("{}").split(",")]
 
 
 def test_tokens_share_a_label():
+    among = ["0", "1", "2", "3", "5"]
+    assert sharing(["1", "3", "5"], 2, among) == "odd₂" and sharing(["1", "3", "5"], None, among) == "odd"
+    assert sharing(["0", "2"], 2, among) == "{0,2}₂" and sharing(["1", "3"], 2, among) == "{1,3}₂"
     assert sharing(["8"], 7) == "8₇" and sharing(["1", "3"], 12) == "{1,3}₁₂" and sharing(["1", "3"]) == "1,3"
 
 
@@ -174,10 +180,10 @@ def test_space_counts_the_attention_at_constrained_positions(tiny_run):
             positions += 1
             for s in range(t + 1):
                 sums[family(tiny_run.vocabulary[window[s]])] += attention[n, 0, t, s]
-    shown = texts(figure(tiny_run.at(20), NAMES[1]))
-    assert f"the {positions:,} constrained positions" in shown
+    said = figure_module(NAMES[1]).caption(tiny_run.at(20))
+    assert f"the {positions:,} constrained positions" in said
     for name, total in sums.items():
-        assert f"{total / positions:.1%} to {name} keys" in shown
+        assert re.search(rf"{total / positions:.1%} \([0-9.]+%\) to {name} keys", said)
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -194,6 +200,12 @@ def test_focus_shows_the_scores_of_one_query(tiny_run, step):
     named = [label for axes in fig.axes for label in labels(axes)]
     assert at_position("+", 5) in labels(ax) and not any(label[-1] in "₆₇" for label in named)
     assert {label for label in named if label[-1] == "₅"} == {"+₅"}
+    ladder = next(axes for axes in fig.axes if axes.get_xlabel() == "position of the key")
+    lines = [line for line in ladder.lines if line.get_marker() not in ("None", "", None)]
+    for line, i in zip(lines, range(12), strict=True):
+        where = np.arange(6 if i == 11 else 5)
+        np.testing.assert_array_equal(line.get_xdata(), where)
+        np.testing.assert_allclose(line.get_ydata(), grid.k[i, 0, where] @ grid.q[11, 0, 5] / np.sqrt(2))
     scores = {
         at_position(token, t): grid.q[11, 0, 5] @ grid.k[i, 0, t]
         for i, token in enumerate(tiny_run.vocabulary) for t in range(6) if t < 5 or i == 11
@@ -221,7 +233,7 @@ def test_focus_counts_the_attention_of_its_windows(tiny_run):
     windows = windows[windows[:, 5] == 11]
     attention = tiny_run.at(20).forward(windows).attention[:, 0, 5]
     even = np.mean([row[(window % 2 == 0) & (window < 11)].sum() for row, window in zip(attention, windows)])
-    shown = texts(figure(tiny_run.at(20), NAMES[2]))
+    shown = figure_module(NAMES[2]).caption(tiny_run.at(20))
     assert len(windows) > 1
     assert f"the {len(windows):,} held-out windows where it stands and the rule says" in shown
     assert f"{even:.1%} to even keys" in shown
@@ -239,7 +251,7 @@ def test_focus_leaves_out_windows_without_an_answer(tiny_run):
         shares, windows, constrained = focus_shares(run.at(20))
         assert (windows, constrained) == (len(counted), len(left) > 0)
         assert shares["even"] == pytest.approx(reading[counted].mean())
-        shown = texts(figure(run.at(20), NAMES[2]))
+        shown = figure_module(NAMES[2]).caption(run.at(20))
         assert f"the {windows:,} held-out windows where it stands" in shown
         assert ("the rule says what comes next" in shown) == constrained
 

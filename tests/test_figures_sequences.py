@@ -12,6 +12,7 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 
 from scratchformer.analysis.followed import follow_all, prediction_verdicts
+from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.draw import draw_figure, make_figure
 from scratchformer.figures.style import LINES, RC, K, Q, V
 from scratchformer.run.data import allowed_next
@@ -34,7 +35,8 @@ def named(fig, title):
 
 
 def images(fig, title):
-    return [ax.images[0].get_array() for ax in named(fig, title) if ax.images]
+    found = [image.get_array() for ax in named(fig, title) for image in ax.images]
+    return [values for values in found if values.ndim == 2]
 
 
 def points(ax, color):
@@ -73,7 +75,7 @@ def test_sequence_among_the_embeddings(tiny_run, step):
     operator = np.array([word == "+" for word in demo.words])
     embed = cache.embed[0]
     apart = np.mean([np.linalg.norm(a - b) for a in embed[operator] for b in embed[~operator]])
-    assert any(f"operators from its numbers {apart:.2f}" in text for text in texts(fig))
+    assert f"operators from its numbers {apart:.3g}" in figure_module(NAMES[0]).caption(tiny_run.at(step))
 
 
 def test_framed_cells_are_the_sequences(tiny_run):
@@ -131,37 +133,40 @@ def test_the_residual_stream(tiny_run, step):
         for name in ("embed", "attn_out", "resid_mid"):
             values = getattr(cache, name)[0]
             np.testing.assert_array_equal(images(fig, name)[row], values)
-            plane = [ax for ax in named(fig, name) if not ax.images][row]
+            plane = [ax for ax in named(fig, name) if ax.get_aspect() == 1][row]
             drawn = np.concatenate([
                 artist.get_offsets() for artist in plane.collections[name == "embed":]
                 if isinstance(artist, PathCollection) and not hasattr(artist, "texts")
             ])
             assert sorted(drawn.tolist()) == sorted(values.tolist())
         shown = sum((named(fig, name) for name in ("embed", "attn_out", "resid_mid")), [])
-        wide = [np.ptp(ax.get_xlim()) for ax in shown if not ax.images]
+        wide = [np.ptp(ax.get_xlim()) for ax in shown if ax.get_aspect() == 1]
         np.testing.assert_allclose(wide, wide[0])
         plane = named(fig, "embed → resid_mid")[row]
         (arrows,) = [artist for artist in plane.collections if isinstance(artist, Quiver)]
-        np.testing.assert_array_equal(arrows.get_offsets(), cache.embed[0])
+        state, order = demo.state, np.argsort(demo.state, kind="stable")            # the judged ones in front
+        np.testing.assert_array_equal(arrows.get_offsets(), cache.embed[0][order])
         np.testing.assert_allclose(
-            np.column_stack([arrows.U, arrows.V]), cache.resid_mid[0] - cache.embed[0], atol=1e-6
+            np.column_stack([arrows.U, arrows.V]), (cache.resid_mid[0] - cache.embed[0])[order], atol=1e-6
         )
-        state = demo.state
         np.testing.assert_allclose(
-            arrows.get_facecolors()[:, :3], [to_rgb(LINES[int(entry)]) for entry in state]
+            arrows.get_facecolors()[:, :3], [to_rgb(LINES[int(entry)]) for entry in state[order]]
         )
         assert sum("✓" in text for text in written(plane)) == (state == 1).sum()
         assert sum("✗" in text for text in written(plane)) == (state == 0).sum()
 
 
-def test_lengths_in_the_title_are_those_of_all_windows(tiny_run):
+def test_the_title_counts_answers_with_attention_and_without(tiny_run):
     windows = tiny_run.data.held_out_windows[:, :-1]
-    chosen = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows).any(axis=-1)
-    attn_out = tiny_run.at(20).forward(windows).attn_out
-    lengths = np.sqrt((attn_out**2).sum(axis=-1))
-    shown = " ".join(texts(figure(tiny_run.at(20), 15)))
-    assert f"{lengths[chosen].mean():.2f} at the {chosen.sum():,} constrained" in shown
-    assert f"{lengths[~chosen].mean():.2f} at the {(~chosen).sum():,} unconstrained" in shown
+    allowed = allowed_next(tiny_run.rule, tiny_run.data.vocabulary, windows)
+    chosen, model = allowed.any(axis=-1), tiny_run.at(20)
+    cache = model.forward(windows)
+    shares = [
+        np.mean([row[best] for row, best in zip(allowed[chosen], model.landscape(points[chosen]).argmax(1))])
+        for points in (cache.resid_mid, cache.embed)
+    ]
+    shown = " ".join(texts(figure(model, 15)))
+    assert f"{shares[0]:.2%} of answers right with it, {shares[1]:.2%} without" in shown
 
 
 def test_attention_on_answers_is_counted_by_hand(tiny_run):
@@ -175,7 +180,7 @@ def test_attention_on_answers_is_counted_by_hand(tiny_run):
             allowed = tiny_run.rule(tokens[: t + 1])
             if allowed is not None:
                 shares.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
-    words = f", {np.mean(shares):.1%} of attention goes to positions that hold an answer"
+    words = f"{np.mean(shares):.1%} of attention goes to the answer"
     assert any(words in text for text in texts(figure(tiny_run.at(20), 13)))
 
 

@@ -106,7 +106,7 @@ def test_demos(tiny_run):
     assert len(others) == 2
     held_out = tiny_run.data.held_out_windows[:, :-1].tolist()
     for demo, tokens in zip(tiny_run.demos[1:], others, strict=True):
-        assert demo.tolist() in held_out and tokens.count("+") >= 2
+        assert demo.tolist() in held_out and "+" in tokens
 
 
 def test_demos_of_a_small_vocabulary_and_window(tmp_path):

@@ -14,6 +14,7 @@ from scratchformer.figures.qk import label_pairs, mark_origin, pair_plane, qk_pl
 from scratchformer.figures.style import (
     INK, K, MARKERS, Q, V, figure_title, panel, plane_of, set_plane, token_colors,
 )
+from scratchformer.figures.words import head_shown
 
 HEADING = "From embeddings to attention's output"
 QUESTION = "At which stage do the answers separate?"
@@ -26,7 +27,7 @@ def draw(fig, model):
     """Three rows of three planes."""
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
     cache, answers = model.held_out, single_answers(model)
-    figure_title(fig, model, f"Output of attention: {answer_explains(model)}")
+    figure_title(fig, model, f"Output of attention{head_shown(model)}: {answer_explains(model)}")
     places = [(left, bottom) for bottom in (7.85, 4.3, 0.75) for left in (0.85, 4.1, 7.35)]
     axes = [panel(fig, *place, 2.45, 2.45) for place in places]
     names = [

@@ -121,6 +121,17 @@ def result(model):
     return f"where the rule asks, {share:.1%} of probability on its answer"
 
 
+def in_numbers(model):
+    """The numbers of `answer_share` in a sentence."""
+    share, count, loss = answer_share(model)
+    if not count:
+        return f"The rule constrains no position there; the loss at all positions is {loss:.3f}."
+    return (
+        f"At their {count:,} constrained positions, tokens that the rule allows get {share:.1%} of "
+        f"probability on average; the loss at all positions is {loss:.3f}."
+    )
+
+
 def explain_marks(fig):
     """What the marks mean, at the bottom."""
     legend(fig, [
@@ -145,5 +156,5 @@ def caption(model):
         "`ffn_out` is what they add up to, `resid_post` is what the LM head reads, `logits` and `probs` are "
         "its scores and probabilities of the next token. A dot is the likeliest token, a frame what the rule "
         f"allows: they should meet. On average {active:.1f} of {hidden.shape[-1]} hidden units are active in "
-        f"the held-out windows. In numbers: {result(model)}."
+        f"the held-out windows. {in_numbers(model)}"
     )

@@ -12,8 +12,8 @@ def choose_demos(rule, data, held_out, wrong):
     """Sequences to follow, COUNT of them where there are so many: list of (T,) token ids.
 
     The first is 10 + 10 6 + 6 4 8 where the model can read it and the rule constrains two positions. The
-    others are held-out windows that put the rule to the test, each from a sequence of its own: see `merits`.
-    Where the model is wrong anywhere, the last of them is a window in which it is.
+    others are held-out windows that put the rule to the test, each from a sequence of its own where there are
+    enough: see `merits`. Where the model is wrong anywhere, the last of them is a window in which it is.
 
     held_out: HeldOut; wrong: (N, T) bool, where the finished model breaks the rule
     """
@@ -28,12 +28,12 @@ def choose_demos(rule, data, held_out, wrong):
     room, last = COUNT - len(demos), order[fails[order]][:1]
     sources = sequence_numbers(data, held_out.tokens.shape[1])
     chosen = [*last]
-    for n in order:
-        if len(chosen) == room:
-            break
-        same = (held_out.tokens[chosen] == held_out.tokens[n]).all(axis=-1).any()
-        if sources[n] not in sources[chosen] and not same:
-            chosen.append(n)
+    for own_source, own_tokens in ((True, True), (False, True), (False, False)):        # the less, the later
+        for n in order:
+            same = (held_out.tokens[chosen] == held_out.tokens[n]).all(axis=-1).any()
+            near = sources[n] in sources[chosen]
+            if len(chosen) < room and n not in chosen and not (same and own_tokens or near and own_source):
+                chosen.append(n)
     return demos + [held_out.tokens[n] for n in [*chosen[len(last):], *last]]
 
 
