@@ -18,7 +18,7 @@ from scratchformer.figures.words import code, counted, head_shown, listed, minus
 HEADING = "One query"
 QUESTION = "What does one query look for, and in which order?"
 LOOK = "the lower panel: which tokens are on top, and that a line rises to the right where the later key wins"
-SIZE = (10, 12.1)
+SIZE = (10, 12.3)
 LOW = 3.0                                               # room for the scores by position, below the plane
 SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7d9af"])
 NEAR = 0.1                                              # of the height: lines that share a name

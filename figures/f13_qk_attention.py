@@ -66,7 +66,7 @@ def qk_panel(ax, back, q, k, names, demo):
     ax.scatter(*q.T, s=14, marker="o", c=Q, linewidths=0, zorder=3)
     ax.scatter(*k.T, s=14, marker="s", c=K, linewidths=0, zorder=3)
     rings(ax, q[demo.where])
-    label_points(ax, points, marked(demo) + demo.labels, [Q] * len(q) + [K] * len(k), 7.5, 4)
+    label_points(ax, points, marked(demo) + demo.labels, [Q] * len(q) + [K] * len(k), 8, 4)
     ax.set_title("queries and keys")
 
 

@@ -49,10 +49,10 @@ def draw(fig, model):
         for ax, corners in zip(planes, (stream, added, stream, stream), strict=True):
             show_plane(ax, corners, names, 0 if plane else 0.13)
             ax.ticklabel_format(scilimits=(-2, 4))
-            ax.tick_params(labelsize=7, pad=2)
+            ax.tick_params(labelsize=7.8, pad=2)
             long = len(names[0]) > 9                        # leaves room for a power of ten beside it
-            ax.set_xlabel(names[0], fontsize=6.5 if long else 7.5, loc="left" if long else "center")
-            ax.set_ylabel(names[1], fontsize=7.5, labelpad=0)
+            ax.set_xlabel(names[0], fontsize=7.8, loc="left" if long else "center")
+            ax.set_ylabel(names[1], fontsize=7.8, labelpad=0)
         names_at = points[0][:0]
         for ax in planes[2:] if plane else ():
             show_regions(ax, model, shades, 0.5)

@@ -10,7 +10,7 @@ from scratchformer.figures.labels import add_labels
 from scratchformer.figures.style import HALO, INK
 
 ANSWERS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99", "#999933",
-           "#882255", "#332288", "#ddcc77")     # apart for colour-blind eyes too (after Paul Tol)
+           "#661100", "#332288", "#ddcc77")     # apart for colour-blind eyes too (after Paul Tol)
 REST = ("#d9d9d9", "#e9e9e9", "#cdcdcd", "#f2f2f2")             # of tokens that are no answer
 EMPTY = 60                              # cells a side in which it is asked whether any window lands
 NEAR = 2                                # cells around one that count as near

@@ -20,9 +20,9 @@ from scratchformer.figures.words import dim_names, number
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 Q, K, V = "#1f6fb4", "#c8372d", "#2a8f4b"               # queries, keys, values
-MIXED = "#7a3f9d"
-TRAIN, HELD_OUT = "#1f6fb4", "#e07b00"
-CORRECT, WRONG, OPEN = "#a6dbb3", "#b5261e", PALE       # cells; the marks ✓ and ✗ say the same
+MIXED = "#b06ad6"
+TRAIN, HELD_OUT = "#5a5a5a", "#e07b00"
+CORRECT, WRONG, OPEN = "#a6dbb3", "#8b0f3a", PALE       # cells; the marks ✓ and ✗ say the same
 VERDICTS = ListedColormap([OPEN, WRONG, CORRECT])       # of -1, 0, 1
 MARKS = {1: "✓", 0: "✗", -1: ""}                        # of the same
 LINES = {1: "#1b7f3b", 0: WRONG, -1: GREY}              # arrows, rings and marks of the same

@@ -187,3 +187,32 @@ def test_the_last_sequence_is_one_that_the_model_gets_wrong(tiny_run):
     model = tiny_run.last
     wrong = [(follow(model, tokens).state == 0).any() for tokens in tiny_run.demos]
     assert wrong[2] and model.count_wrong()[0] > 0
+
+
+@pytest.mark.parametrize("config", ["plus_last_even", "lucky7", "copy_modulo"])
+def test_titles_have_at_most_25_words(config, tmp_path):
+    run = train_run(tmp_path / config, *SHORT, "training.warmup_steps=0", config=config)
+    for step in (0, 4):
+        for name in every_figure():
+            with matplotlib.rc_context(RC):
+                fig = make_figure(run.at(step), name)
+            titles = [text for text in fig.texts if text.get_fontsize() == 13]
+            assert len(titles) == 1 and titles[0].get_position()[1] > 0.95
+            lines = [titles[0], next(text for text in fig.texts if text.get_fontsize() == 9.5)]
+            assert sum(len(text.get_text().split()) for text in lines) <= 25, (name, lines)
+
+
+@pytest.mark.parametrize("name", every_figure())
+def test_no_text_is_smaller_than_9_pixels_on_a_page_of_1000(tiny_run, name):
+    with matplotlib.rc_context(RC):
+        fig = make_figure(tiny_run.at(20), name)
+        fig.canvas.draw()
+    pixels = 1000 / fig.get_size_inches()[0] / 72
+    texts = [text for text in fig.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    sizes = [(text.get_fontsize(), text.get_text()) for text in texts]
+    sizes += [
+        (artist.get_sizes()[0] ** 0.5, artist.texts[0])
+        for ax in fig.axes for artist in ax.collections if len(getattr(artist, "texts", ()))
+    ]
+    small, text = min(sizes)
+    assert small * pixels >= 9, text

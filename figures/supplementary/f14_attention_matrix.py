@@ -19,11 +19,11 @@ from scratchformer.figures.words import head_shown
 HEADING = "From attention to the next token"
 QUESTION = "Through which numbers does a position come to its prediction?"
 LOOK = "the framed rows, from left to right: dot and pink frame should meet"
-SIZE = (14, 11.15)
+SIZE = (12.3, 11.15)
 ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels
 PANELS = {                              # left edge and width in inches
-    "attention": (0.75, 1.5), "ffn_pre": (2.55, 2.25), "ffn_hidden": (4.9, 2.25), "ffn_out": (7.3, 0.85),
-    "resid_post": (8.27, 0.85), "logits": (9.55, 1.93), "probs": (11.65, 1.93),
+    "attention": (0.75, 1.5), "ffn_pre": (2.68, 1.6), "ffn_hidden": (4.38, 1.6), "ffn_out": (6.15, 0.85),
+    "resid_post": (7.1, 0.85), "logits": (8.32, 1.75), "probs": (10.22, 1.75),
 }
 NAMED = 14                              # tokens named under logits and probs, at most
 BARS = (                                # from and to which panel a colour bar reaches, and its label
@@ -35,7 +35,7 @@ BARS = (                                # from and to which panel a colour bar r
 
 def draw(fig, model):
     """One row a sequence: attention, the feed-forward layer, what the LM head reads, logits, probs."""
-    figure_title(fig, model, f"From attention to the next token{head_shown(model)}: {result(model)}")
+    figure_title(fig, model, f"From attention to probabilities{head_shown(model)}: {result(model)}")
     demos = follow_all(model)
     limits = {
         first: largest([getattr(demo.cache, name)[0] for demo in demos for name in names])
