@@ -23,7 +23,7 @@ SIZE = (12.3, 11.15)
 ROWS = (7.72, 4.58, 1.44)               # lower edges of the rows of panels
 PANELS = {                              # left edge and width in inches
     "attention": (0.75, 1.5), "ffn_pre": (2.68, 1.6), "ffn_hidden": (4.38, 1.6), "ffn_out": (6.15, 0.85),
-    "resid_post": (7.1, 0.85), "logits": (8.32, 1.75), "probs": (10.22, 1.75),
+    "resid_post": (7.1, 0.85), "logits": (8.32, 1.7), "probs": (10.27, 1.7),
 }
 NAMED = 14                              # tokens named under logits and probs, at most
 BARS = (                                # from and to which panel a colour bar reaches, and its label
