@@ -1,13 +1,19 @@
 """A metric of the user's own: what it is given, where it is shown, and what is refused."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import REPO, SHORT, run_cli
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import scratchformer as sf
+from scratchformer.figures.draw import make_figure
+from scratchformer.figures.seeds import grid
 from scratchformer.run.own_metric import as_metric, load_metric
+from scratchformer.run.run import Run
 from scratchformer.system.errors import ConfigError
 
 EXAMPLE = REPO / "docs" / "examples" / "my_metric.py"
@@ -87,6 +93,26 @@ def test_it_stands_beside_the_rule_error(tmp_path):
     assert "metric confidence: median 0." in done.stdout and done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("*/seeds/metric_confidence.csv")
     assert [row[0] for row in csv.reader(path.read_text().splitlines())] == ["seed", "0", "1"]
+
+
+def test_it_stands_in_the_picture_of_a_grid(tmp_path):
+    done = run_cli("seeds", "plus_last_even", "2", "--grid", "model.n_embd=2,3", *SET, "--metric", EXAMPLE,
+                   "--out", tmp_path)
+    assert done.returncode == 0 and done.stdout.count("metric confidence: median 0.") == 2, done.stderr
+    cell = SimpleNamespace(name="n_embd=2", errors=np.array([0.5]), sweep=SimpleNamespace(
+        results=[SimpleNamespace(learned=False)]))
+    fig = Figure(figsize=grid.size(1))
+    grid.draw(fig, "plus_last_even", [cell], ("confidence", [[0.25, 0.75]]))
+    texts = [text.get_text() for text in fig.findobj(Text)]
+    assert "median confidence" in texts and "0.5" in texts
+
+
+def test_a_curve_of_it_stands_in_the_learning_curve(tiny_run):
+    run = Run.open(tiny_run.folder)
+    run.metric = as_metric(rule_error)
+    fig = make_figure(run.at(20), "02_learning_curve")
+    lines = {line.get_label(): line for ax in fig.axes for line in ax.lines}
+    np.testing.assert_array_equal(lines["rule_error"].get_ydata(), run.metric_history[1])
 
 
 def test_a_mistake_shows_before_anything_is_trained(tmp_path):

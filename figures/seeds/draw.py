@@ -42,9 +42,12 @@ def draw_census(sweep, entries, format="png", dpi=150):
     return path
 
 
-def draw_grid(name, cells, out, format="png", dpi=150):
-    """Write the picture of a grid's Cells beside the runs: its path. The keys of the grid are in its name."""
+def draw_grid(name, cells, out, format="png", dpi=150, metric=None):
+    """Write the picture of a grid's Cells beside the runs: its path. The keys of the grid are in its name.
+
+    metric: the name of a metric and, for each cell, its values
+    """
     keys = "-".join(key.rpartition(".")[2] for key, _ in cells[0].values)
     path = Path(out) / f"{name}.grid-{keys}.{format}"
-    write_figure(path, dpi, drawn, grid.size(len(cells)), grid.draw, name, cells)
+    write_figure(path, dpi, drawn, grid.size(len(cells)), grid.draw, name, cells, metric)
     return path

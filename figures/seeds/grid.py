@@ -15,8 +15,9 @@ def size(cells):
     return 10, 1.75 + ROW * cells
 
 
-def draw(fig, name, cells):
-    """One row a cell: its seeds as dots, the median as a line, and how many learned the rule."""
+def draw(fig, name, cells, metric=None):
+    """One row a cell: its seeds as dots, the median as a line, how many learned the rule, and the median of a
+    metric, (its name, values of each cell)."""
     learned = [sum(result.learned for result in cell.sweep.results) for cell in cells]
     seeds = len(cells[0].sweep.results)
     best = int(np.argmax(learned))
@@ -25,7 +26,7 @@ def draw(fig, name, cells):
         f"most seeds learn with {cells[best].name}: {learned[best]} of {seeds}",
     )
     height = ROW * len(cells)
-    ax = panel(fig, 3.4, 0.6, 5.2, height)
+    ax = panel(fig, 3.4, 0.6, 5.2 if metric is None else 4.4, height)
     for row, (cell, count) in enumerate(zip(cells, learned, strict=True)):
         errors = np.maximum(cell.errors, FLOOR)
         right = cell.errors <= LEARNED
@@ -46,3 +47,9 @@ def draw(fig, name, cells):
     ax.set_axisbelow(True)
     ax.set_xlabel("held-out rule error at the last step (dots: learned, crosses: not; line: median)")
     ax.text(1.02, 1, "learned", transform=ax.transAxes, va="bottom", fontsize=8.5)
+    if metric is not None:
+        measured, values = metric
+        ax.text(1.2, 1, f"median {measured}", transform=ax.transAxes, va="bottom", fontsize=8.5)
+        for row, found in enumerate(values):
+            text = format(np.median(found), ".4g") if len(found) else "none"
+            ax.text(1.2, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)

@@ -74,7 +74,7 @@ def train_seeds(args, chosen):
         print(draw_seeds(sweeps[-1], args.format, args.dpi))
         print(sweep_report(sweeps[-1]))
         if metric:
-            print(report_metric(sweeps[-1], metric, progress))
+            print(report_metric(sweeps[-1], metric, progress)[1])
         if args.prove:
             entries = take_census(sweeps[-1], progress=progress.show)
             progress.clear()
@@ -106,18 +106,21 @@ def train_grid(args, chosen):
     cells = run_grid(configs, chosen, args.out, progress=progress.show)
     progress.clear()
     name = load_config(args.config).name
-    picture = draw_grid(name, cells, Path(args.out), args.format, args.dpi)
+    values = [report_metric(cell.sweep, metric, progress) for cell in cells] if metric else []
+    column = (metric.name, [found for found, _ in values]) if metric else None
+    picture = draw_grid(name, cells, Path(args.out), args.format, args.dpi, column)
     table = picture.with_suffix(".csv")
     write_atomically(table, grid_table(cells).encode())
     print(grid_report(cells))
     print(f"picture: {picture}\ntable: {table}")
-    for cell in cells if metric else ():
-        print(f"{cell.name}  {report_metric(cell.sweep, metric, progress)}")
+    for cell, (_, line) in zip(cells, values, strict=False):
+        print(f"{cell.name}  {line}")
     return lost([cell.sweep for cell in cells])
 
 
 def report_metric(sweep, metric, progress):
-    """Measure the metric of every seed of a study and write the table: a line that says what came out."""
+    """Measure the metric of every seed of a study and write the table: (values, a line that says what came
+    out)."""
     from scratchformer.system.files import write_atomically
     from scratchformer.tools.seeds.metric import measure_seeds, metric_summary, metric_table
 
@@ -125,7 +128,7 @@ def report_metric(sweep, metric, progress):
     progress.clear()
     path = sweep.folder / f"metric_{metric.name}.csv"
     write_atomically(path, metric_table(("seed",), values.items(), metric.name).encode())
-    return f"metric {metric.name}: {metric_summary(values.values())}; table: {path}"
+    return [*values.values()], f"metric {metric.name}: {metric_summary(values.values())}; table: {path}"
 
 
 def lost(sweeps):
