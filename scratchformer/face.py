@@ -26,6 +26,7 @@ from scratchformer.system.files import write_atomically
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
 from scratchformer.tools.prove.verdict import Proof
+from scratchformer.tools.sample import describe_samples, write_on
 from scratchformer.tools.seeds import sweep as seeds
 from scratchformer.tools.seeds.metric import measure_seeds
 from scratchformer.tools.seeds.report import sweep_report
@@ -129,6 +130,13 @@ class Model(run_model.Model):
         if at is not None and not isinstance(at, str):
             at = ",".join(map(str, at))
         return Text(explain(self, tokens, name, at, target, width, brief=brief, why=why))
+
+    def generate_text(
+        self, prompt: str, count: int = 5, length: int = 8, temperature: float = 1.0,
+    ) -> Text:
+        """Samples that go on from a prompt, each token with its probability and the rule's verdict."""
+        ids = parse_tokens(prompt, self.data.vocabulary, 10_000)
+        return Text(describe_samples(self, write_on(self, ids, count, length, temperature)))
 
     def ablate(self, *interventions: str, metric: Metric | None = None) -> Ablation:
         """What becomes of the answers, and of a metric of yours (see `measure`), if activations are something

@@ -23,7 +23,7 @@ ARGUMENTS = (
         must="be from 1 to 50", test=lambda value: 1 <= value <= 50,
     ),
     Argument(
-        "--every", f"a frame every N snapshots (default: {FRAMES} frames, more where more changes)", "N", int,
+        "--every", "a frame every N snapshots (default: where most changes)", "N", int,
         must="be at least 1", test=lambda value: value >= 1,
     ),
 )
