@@ -1,5 +1,7 @@
 """The face for notebooks and scripts: what the command line does, as functions and methods."""
 
+import dataclasses
+import hashlib
 import inspect
 import io
 import tempfile
@@ -22,7 +24,8 @@ from scratchformer.run.data import parse_tokens
 from scratchformer.run.job import train_run
 from scratchformer.run.own_metric import as_metric
 from scratchformer.run.place import find_place, own_folder
-from scratchformer.system.files import write_atomically
+from scratchformer.system.files import lock_folder, write_atomically
+from scratchformer.tools.exchange import find_parameters, gather_arrays, read_arrays, write_arrays
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
 from scratchformer.tools.prove.verdict import Proof
@@ -138,6 +141,16 @@ class Model(run_model.Model):
         ids = parse_tokens(prompt, self.data.vocabulary, 10_000)
         return Text(describe_samples(self, write_on(self, ids, count, length, temperature)))
 
+    def export(
+        self, path: str | Path, sequence: Tokens | None = None, target: Tokens | int | None = None,
+    ) -> None:
+        """Write the parameters to a .npz, .safetensors, .json or .csv file, under our names and under
+        TransformerLens's; with a sequence all activations on it, with a target the gradients too."""
+        cache = None if sequence is None else self(sequence, target)
+        tokens, targets = (None, None) if cache is None else (cache.tokens[0], cache.targets[0])
+        arrays = gather_arrays(self, tokens, None if target is None else targets)
+        write_arrays(Path(path), arrays, self.config, self.vocabulary)
+
     def ablate(self, *interventions: str, metric: Metric | None = None) -> Ablation:
         """What becomes of the answers, and of a metric of yours (see `measure`), if activations are something
         else, as in "attention[+ -> even]"."""
@@ -213,6 +226,36 @@ def as_toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def load(
+    path: str | Path, config: str | Rule = "plus_last_even", settings: Mapping[str, object] | None = None,
+    out: str | Path = "runs",
+) -> Run:
+    """A Run whose one model has the weights of a file: for every figure and tool, though it was not trained
+    here. It has step 0 and no history but one evaluation; it lies in a folder of its own in `out`.
+
+    path: a .safetensors or .npz file with our names or TransformerLens's; config: which vocabulary and rule,
+    as in `train`
+
+    Raises RunError where a parameter is missing, of another shape or not finite.
+    """
+    path = Path(path)
+    found = find_config(config, None, dict(settings or {}) | {"training.steps": 0}, out)
+    params = find_parameters(path, read_arrays(path), found)
+    theta = np.concatenate([array.ravel() for array in params])
+    digest = hashlib.sha256(theta.tobytes()).hexdigest()[:8]
+    folder = Path(out) / f"{found.name}.loaded-{digest}"
+    run = Run(folder, dataclasses.replace(found, name=folder.name))
+    data, judge, state = run.prepared
+    folder.mkdir(parents=True, exist_ok=True)
+    lock_folder(folder, alone=True)
+    run.files.start(data)
+    history = [(0, *judge.measure(params))]
+    run.files.save(state._replace(theta=theta, history=history))
+    run.files.write_history()
+    lock_folder(folder)
+    return run
 
 
 def open_run(folder: str | Path) -> Run:

@@ -15,7 +15,9 @@ from scratchformer.commands.main import main
 from scratchformer.commands.parsing import arguments_of, choose_command, find_commands, parse_arguments
 
 COMMANDS = find_commands()
-VERBS = "train explain prove ablate causal seeds quiz gradcheck list video decompile explore generate".split()
+VERBS = (
+    "train explain prove ablate causal seeds quiz gradcheck list video decompile explore generate export"
+).split()
 ALL = {entry.flag: entry for command in COMMANDS.values() for entry in arguments_of(command)}
 FOREIGN = [
     (name, flag, by_verb)
@@ -23,7 +25,10 @@ FOREIGN = [
     if flag not in parsing.flags_of(command) and (by_verb or name != "train")
     and (name, flag, by_verb) != ("prove", "--seeds", False)        # that is a study with --prove
 ]
-SAMPLES = {"--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v", "--generate": "5"}
+SAMPLES = {
+    "--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v", "--generate": "5",
+    "--export": "npz",
+}
 VALUES = {
     "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",
     "--every": "2", "--figure": "5", "--prove-limit": "5", "--decompile-limit": "5", "--rule": "rule.py",

@@ -160,7 +160,7 @@ def test_a_short_sequence_is_followed(tiny_run):
                 make_figure(tiny_run.at(20), name).canvas.draw()
         assert [len(tokens) for tokens in tiny_run.demos] == [2, 8, 8]
     finally:
-        tiny_run.demos = demos
+        tiny_run.followed, tiny_run.demos = (), demos
 
 
 def test_the_chosen_sequences_put_the_rule_to_the_test():

@@ -66,7 +66,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    steps: int = number_field(20_000, 1, 100_000_000)
+    steps: int = number_field(20_000, 0, 100_000_000)
     batch_size: int = number_field(8, 1, 65_536)
     learning_rate: float = number_field(0.001, 0, above=True)         # its peak, if it has a schedule
     schedule: str = choice_field("constant", ["constant", "cosine"])  # cosine falls to 0 at the last step

@@ -25,6 +25,7 @@ class Run:
     """
 
     model_class = Model
+    followed = ()                       # a sequence of the user's, to be the first of `demos`
     metric = None                       # a Metric of the user's, to stand beside the rule error
 
     def __init__(self, folder, config):
@@ -111,7 +112,7 @@ class Run:
         """The sequences that figures follow: list of (T,) token ids."""
         held_out = self.held_out
         wrong = held_out.allowed.any(axis=-1) & ~lands_right(self.last.held_out.logits, held_out.allowed)
-        return choose_demos(self.rule, self.data, held_out, wrong)
+        return [*self.followed, *choose_demos(self.rule, self.data, held_out, wrong)][:COUNT]
 
     @cached_property
     def metric_history(self):
@@ -129,4 +130,5 @@ class Run:
             tokens = parse_tokens(sequence, make_vocabulary(self.config), self.config.model.block_size)
         except ValueError as error:
             raise RunError(f"--sequence: {error}") from error
-        self.demos = [tokens, *self.demos][:COUNT]
+        self.followed = [tokens]
+        self.__dict__.pop("demos", None)
