@@ -140,10 +140,13 @@ def test_the_command(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_transformer_lens_computes_the_same(tmp_path):
     """In its HookedTransformer, in float64: logits and attention patterns."""
     lens = pytest.importorskip("transformer_lens")
     torch = pytest.importorskip("torch")
+    if not hasattr(lens, "HookedTransformer"):
+        pytest.skip("TransformerLens 4 has another class")
     for overrides in ((), *ODD[:2]):
         run = train_run(tmp_path / str(len(overrides)), *SHORT, *overrides)
         model, params = run.last, run.last.params
