@@ -7,6 +7,7 @@ import time
 
 from scratchformer.engine.warm import compile_engine
 from scratchformer.run.config import config_names
+from scratchformer.run.extend import find_shorter, take_over
 from scratchformer.run.judge import GENERATED_RULE_ERROR, LEARNED, RULE_ERROR
 from scratchformer.run.place import claim, note_state
 from scratchformer.run.train import is_checkpoint, train
@@ -30,7 +31,7 @@ def train_run(run, resume=False, retrain=False):
     """Train the run unless it is finished; returns the seconds it took, or None.
 
     An unfinished run is continued, to the same bits as if it had not been interrupted. resume: RunError if
-    there is none to continue; retrain: start from step 0 in any case
+    there is none to continue, nor a finished one of fewer steps that goes on here; retrain: start from step 0
 
     Raises Diverged where training does, and lets a Ctrl-C say how to continue.
     """
@@ -38,6 +39,8 @@ def train_run(run, resume=False, retrain=False):
     run.prepared                        # written
     gc.freeze()                         # what the imports made stays: no need to look through it again
     claim(run, retrain)
+    if resume and not run.files.can_resume():
+        take_over(run, find_shorter(run))
     state = find_state(run, resume, retrain)
     if state and state.step == run.config.training.steps:
         note_state(run)
@@ -53,9 +56,9 @@ def train_run(run, resume=False, retrain=False):
 
 def find_state(run, resume, retrain):
     """The State that the folder holds of a run of this config, None if there is none or `retrain`; RunError
-    if there is none to resume, or none that can be."""
+    if there is none to resume, nor a shorter run to go on with, or none that can be."""
     resumable = run.files.can_resume()
-    if resume and not resumable:
+    if resume and not resumable and find_shorter(run) is None:
         raise RunError(f"--resume: no run of these settings in {run.folder}")
     state = run.files.load_state() if resumable and not retrain else None
     if state and not run.files.snapshot_path(state.step).is_file():
