@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from scratchformer.figures.explorer.page import MODULES, explorer_page
 from scratchformer.tools.explore.javascript import engine_code, page_code, table
 
 NODE = shutil.which("node")
+PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+OXLINT = shutil.which("oxlint", path=PLACES)
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 EXPLORER = REPO / "figures" / "explorer"
@@ -98,6 +102,22 @@ def test_no_name_is_said_twice(page, tmp_path):
     names = re.findall(r"^(?:async )?function (\w+)", "\n".join(
         (EXPLORER / f"{name}.js").read_text("utf-8") for name in MODULES), re.MULTILINE)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.skipif(OXLINT is None, reason="oxlint is not installed")
+def test_the_script_passes_a_linter(page, tmp_path):
+    """All modules as one script, the translated engine among them, where a size may be read and not used."""
+    path = tmp_path / "page.js"
+    path.write_text(re.search(r'<script>\n(.*)</script>', page.read_text("utf-8"), re.DOTALL)[1], "utf-8")
+    allowed = ("unicorn/no-new-array", "unicorn/prefer-string-starts-ends-with")
+    options = [word for rule in allowed for word in ("-A", rule)]
+    done = subprocess.run([OXLINT, "--format=unix", *options, path], capture_output=True, text=True)
+    found = re.findall(r"^\S+?:\d+:\d+: (.*)", done.stdout, re.MULTILINE)
+    assert "problem" in done.stdout
+    assert all(re.match("Variable '(V|range)' is declared but never used", text) for text in found), found
+    path.write_text("const x = 1; x = 2; debugger;", "utf-8")           # it does find what is wrong
+    done = subprocess.run([OXLINT, "--deny-warnings", path], capture_output=True, text=True)
+    assert done.returncode and "no-const-assign" in done.stdout and "no-debugger" in done.stdout
 
 
 def test_the_page_in_docs_is_the_current_one():
