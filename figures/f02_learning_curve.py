@@ -10,7 +10,7 @@ HEADING = "Learning curve"
 QUESTION = "Is the rule learned, and when?"
 LOOK = "the lower panel, where the red line falls; above, how close the loss comes to the lower dashed line"
 SIZE = (10, 6.6)
-GENERATED, METRIC = "#00767a", "#7a5c00"
+GENERATED, METRIC = "#00868b", "#7a5c00"
 LEFT, WIDTH = 0.75, 6.9                 # of the panels; the curves' names stand to their right
 LEVELS = (0.1, 0.01)                    # rule errors whose first crossing is marked
 

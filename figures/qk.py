@@ -59,11 +59,6 @@ def qk_plane(grid):
     return points[: len(q)], points[len(q) : -1], points[-1:], names
 
 
-def describe_shares(shares):
-    """Shares of attention in words."""
-    return ", ".join(f"{share:.1%} to {name} keys" for name, share in shares.items()) or "none"
-
-
 def label_pairs(ax, points, tokens, positions, colors, size, marker, others, alone=()):
     """Label tokens at positions; those of one colour, family and position too close together share one.
 

@@ -59,6 +59,7 @@ def test_one_step_into_a_folder_of_its_own(out):
     assert names == ["05_token_embeddings.png", "06_embedding_scatter.png"]
 
 
+@pytest.mark.slow
 def test_same_run_same_picture_bytes(out, tmp_path):
     done = run_cli("plus_last_even", *SETTINGS, "--out", tmp_path)
     assert done.returncode == 0

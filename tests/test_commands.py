@@ -32,6 +32,7 @@ SAMPLES = {
 VALUES = {
     "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",
     "--every": "2", "--figure": "5", "--prove-limit": "5", "--decompile-limit": "5", "--rule": "rule.py",
+    "--data": "my.txt",
     "--set": "training.steps=3", "--count": "2", "--length": "2", "--temperature": "0.5",
 }
 

@@ -67,7 +67,7 @@ def test_all_mistakes_at_once(tmp_path):
         max_length = 30
         [training]
         learning_rate = nan
-        steps = 0
+        steps = -1
         schedule = "linear"
     """)
     with pytest.raises(ConfigError) as caught:
@@ -82,7 +82,7 @@ def test_all_mistakes_at_once(tmp_path):
         "data.rule = 'plus_last_evn': must be one of",
         "data.operators = '+': must be a list of strings",
         "training.learning_rate = nan: must be above 0",
-        "training.steps = 0: must be at least 1",
+        "training.steps = -1: must be at least 0",
         "training.schedule = 'linear': must be one of constant, cosine",
         "--set: training.batch_size = True: must be a whole number",
         "--set: data.operator_probability = 1.5: must be at least 0 and at most 1",

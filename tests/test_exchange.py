@@ -167,6 +167,6 @@ def test_transformer_lens_computes_the_same(tmp_path):
         tokens = run.data.held_out_windows[:50, :-1]
         logits, hooks = theirs.run_with_cache(torch.tensor(tokens))
         cache = model.forward(tokens)
-        np.testing.assert_allclose(logits.detach().numpy(), cache.logits, atol=1e-10)
+        np.testing.assert_allclose(logits.detach().numpy(), cache.logits, rtol=0, atol=1e-10)
         pattern = hooks["blocks.0.attn.hook_pattern"].detach().numpy()
-        np.testing.assert_allclose(pattern, cache.attention, atol=1e-10)
+        np.testing.assert_allclose(pattern, cache.attention, rtol=0, atol=1e-10)

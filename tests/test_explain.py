@@ -211,6 +211,7 @@ def test_no_line_is_wider_than_the_page(odd_run, width):
         assert "\033" not in plain
 
 
+@pytest.mark.slow
 def test_lines_of_a_long_window_stay_narrow(tmp_path):
     run = train_run(
         tmp_path / "run", "training.steps=1", "model.block_size=110", "model.n_embd=11", "model.num_heads=11",

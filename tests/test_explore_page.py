@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, open_browser
 from conftest import REPO, run_cli, run_name, train_run
+from firefox import FIREFOX, open_firefox
 from test_explore_engine import worst_error
 
 from scratchformer.engine.model import backward, forward, unflatten
@@ -194,6 +195,21 @@ def test_the_browser_computes_what_the_engine_computes(opened, half_trained):
                     assert error <= 1e-12, (n, name, error)
                     worst = max(worst, error)
     assert worst > 0                                    # they differ in the last bits: they were compared
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FIREFOX is None, reason="Firefox is not installed")
+def test_firefox_computes_and_shows_the_same(page, half_trained):
+    """What the Chromium tests rest on, in another engine: the numbers, and what the page says."""
+    with open_firefox() as browser:
+        browser.open(page)
+        test_the_browser_computes_what_the_engine_computes(browser, half_trained)
+        test_the_regions_are_exact(browser)
+        said = browser.run("document.body.innerText")
+        assert "plus_last_even" in said and "NaN" not in said and "undefined" not in said
+        before = browser.run("theta[0]")
+        browser.run("go_to(RUN.steps.length - 1); theta[0] += 1; redraw()")
+        assert browser.run("theta[0]") != before and "NaN" not in browser.run("document.body.innerText")
 
 
 @needs_browser

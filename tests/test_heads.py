@@ -29,6 +29,7 @@ def test_the_model_is_the_same_with_another_head_first(model):
             model.with_head(head)
 
 
+@pytest.mark.slow
 def test_every_figure_that_shows_a_head_says_which(model):
     said = 0
     for name in every_figure():

@@ -74,7 +74,7 @@ def check_proof(model):
     "overrides",
     [
         (), ("model.num_heads=2", "model.n_embd=4"), ("model.use_residual=false",),
-        ("training.dtype='float32'",),
+        pytest.param(("training.dtype='float32'",), marks=pytest.mark.slow, id="float32"),
         ("model.embedding_std=0.000001", "model.num_heads=3"),
     ],
     ids=" ".join,

@@ -201,6 +201,37 @@ def test_workers_on_a_dask_cluster(config, tmp_path):
     ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
+def test_a_worker_of_a_dask_cluster_that_is_killed(config, tmp_path, monkeypatch):
+    """Nothing is lost, and no seed whose result is stored is trained again."""
+    distributed = pytest.importorskip("distributed")
+    compile_engine(config.training.dtype)
+    written = []
+    save = sweep_module.save_result
+    monkeypatch.setattr(sweep_module, "save_result", lambda folder, config, result: (
+        written.append(result.seed), save(folder, config, result)))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = [found["pid"] for found in client.run(lambda: {"pid": os.getpid()}).values()]
+        told = []
+
+        def progress(text):
+            if not told:
+                os.kill(pids[0], signal.SIGKILL)                # in the middle of what it was given
+            told.append(text)
+
+        done = sweep(config, range(12), tmp_path, client.get_executor(), progress)
+        assert [result.seed for result in done.results] == list(range(12))
+        assert not any(result.note for result in done.results) and sorted(written) == list(range(12))
+        again = sweep(config, range(12), tmp_path, client.get_executor(), told.append)
+    assert len(written) == len(told) == 12
+    np.testing.assert_array_equal(again.results[5].theta, done.results[5].theta)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a process group")
 def test_interrupted_it_keeps_what_is_done_and_leaves_no_worker(tmp_path):
     script = tmp_path / "job.py"

@@ -46,8 +46,9 @@ def whole_folder(text):
     return path
 
 
-CONFIG = Argument("CONFIG", "a config's name, a .toml file or a .py file with a rule", "CONFIG")
+CONFIG = Argument("CONFIG", "a config's name, or a .toml, .py or .txt file", "CONFIG")
 RULE = Argument("--rule", "your own rule, as in my_rule.py or my_rule.py:name", "FILE")
+DATA = Argument("--data", "a .txt file with sequences, instead of a rule", "FILE")
 SEED = Argument("--seed", "same as --set training.seed=N", "N", int)
 SET = Argument(
     "--set", "change a value, as in training.learning_rate=0.01", "KEY=VALUE", default=(), many="append"

@@ -2,13 +2,13 @@
 
 import time
 
-from scratchformer.commands.arguments import DPI, FIGURE, FORMAT, HEAD, METRIC, SEQUENCE, STEP, TRAINED
+from scratchformer.commands.arguments import DATA, DPI, FIGURE, FORMAT, HEAD, METRIC, SEQUENCE, STEP, TRAINED
 from scratchformer.commands.trained import check_head, plots_folder, read_metric, requested_run, train_model
 
 HELP = "train, or find it trained, and draw all figures"
 EXAMPLE = "train plus_last_even --seed 3 --figure 5 6"
 FLAGS = ()
-ARGUMENTS = (*TRAINED, STEP, SEQUENCE, HEAD, FIGURE, FORMAT, DPI, METRIC)
+ARGUMENTS = (*TRAINED, DATA, STEP, SEQUENCE, HEAD, FIGURE, FORMAT, DPI, METRIC)
 
 
 def run(args):

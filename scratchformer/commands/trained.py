@@ -8,6 +8,8 @@ from scratchformer.commands.arguments import UsageError
 def overrides(args):
     """What --set, --rule and --seed change in a config: `section.key=value` each."""
     changes = [*args.set]
+    if getattr(args, "data", None) is not None:
+        changes.append(f"data.text={args.data}")
     if args.rule is not None:
         changes.append(f"data.rule={args.rule}")
     if getattr(args, "seed", None) is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from scratchformer.run.config_checks import check_together, check_value
 from scratchformer.run.own_function import absolute, is_reference
 from scratchformer.run.own_rule import check_own_rule, describe_rule, may_run, trust_rule
+from scratchformer.run.own_text import describe_text, is_text, whole_text_path
 from scratchformer.run.rules import RULES
 from scratchformer.system.errors import ConfigError, nearest, shown
 from scratchformer.system.files import read_file
@@ -55,6 +56,7 @@ class ModelConfig:
 class DataConfig:
     rule: str = choice_field("plus_last_even", RULES, is_reference)   # or the user's own: file.py:function
     rule_digest: str = choice_field("", [""], str.isalnum)            # of that file, filled in on loading
+    text: str = choice_field("", [""], is_text)           # a file with sequences instead of a rule
     numbers: int = number_field(11, 2, 1000)              # the numbers 0 .. numbers - 1
     operators: tuple = ("+",)
     operator_probability: float = number_field(0.3, 0, 1)
@@ -111,7 +113,8 @@ def load_config(name, overrides=()):
     """The config of that name (or path to a .toml file), with `section.key=value` overrides.
 
     The path of a Python file with one function (or `file.py:function`) is the config of that rule: it, or one
-    that an override names, is run; one that a .toml file names is not, and checked only where it may be.
+    that an override names, is run; one that a .toml file names is not, and checked only where it may be. That
+    of a .txt file is the config of the sequences in it.
     Raises ConfigError with every mistake found.
     """
     tree, path = read_tree(name)
@@ -142,10 +145,21 @@ def load_config(name, overrides=()):
         where[section, entry] = "--set"
     if not Path(path).stem or Path(path).stem.startswith("."):
         raise ConfigError(f"{path}: needs a name before its ending: its run is named after it")
+    if isinstance(tree.get("data"), dict) and is_text(tree["data"].get("text", "")):
+        use_text(tree)
     config = build_config(Path(path).stem, tree, str(path), where, errors)
     if not where:
         return config
     return dataclasses.replace(config, variant=variant_name(config, load_config(name), where))
+
+
+def use_text(tree):
+    """Fill in what a config's text file says of its data, and who they are."""
+    data, model = tree["data"], tree.get("model", {})
+    data["text"] = whole_text_path(data["text"])
+    block_size = model.get("block_size", ModelConfig.block_size) if isinstance(model, dict) else 0
+    data |= describe_text(data["text"], block_size if isinstance(block_size, int) else 0)
+    tree["description"] = f"the sequences of {Path(data['text']).name}"
 
 
 def variant_name(config, plain, keys):
@@ -154,6 +168,8 @@ def variant_name(config, plain, keys):
     values = {key: [getattr(getattr(one, section), key) for one in (config, plain)] for section, key in keys}
     if "rule" in values:                        # of a rule's path, the file's name
         values["rule"] = [str(value).rpartition("/")[2].partition(".py")[0] for value in values["rule"]]
+    if "text" in values:
+        values["text"] = [Path(value).stem for value in values["text"]]
     parts = [f"{key}-{value}" for key, (value, usual) in sorted(values.items()) if value != usual]
     name = re.sub(r"[^\w.+-]+", "-", "_".join(parts)).strip("-.")
     if len(name) <= LONGEST_NAME:
@@ -168,6 +184,10 @@ def read_tree(name, seen=()):
         tree["data"]["rule"] = whole_path(str(name), ".")
         del tree["description"]
         return tree, Path(Path(name).name.partition(":")[0])
+    if is_text(name):
+        tree, _ = read_tree(FOR_OWN_RULES)
+        tree["data"]["text"] = str(name)
+        return tree, Path(Path(name).name)
     path = Path(name) if str(name).endswith(".toml") else CONFIGS / f"{name}.toml"
     if len(seen) >= MOST:
         raise ConfigError(f"{seen[0]}: extends more than {MOST} configs, one after the other")
@@ -271,7 +291,8 @@ def to_toml(config):
     for section in SECTIONS:
         lines.append(f"\n[{section}]")
         for key, value in dataclasses.asdict(getattr(config, section)).items():
-            lines.append(f"{key} = {toml_value(value)}")
+            if key != "text" or value:                  # files of earlier versions do not have it
+                lines.append(f"{key} = {toml_value(value)}")
     return "\n".join(lines) + "\n"
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchformer.run.own_rule import find_rule
+from scratchformer.run.own_text import read_sequences
 
 
 class Data(NamedTuple):
@@ -23,16 +24,21 @@ def make_vocabulary(config):
 
 
 def make_data(config, rng):
-    """Draw the sequences of a config, split them, and cut the windows. All randomness is `rng`'s."""
+    """Draw the sequences of a config, or read and shuffle them, split them, and cut the windows. All
+    randomness is `rng`'s."""
     vocabulary = make_vocabulary(config)
     rule = find_rule(config.data)
-    lengths = rng.integers(
-        config.data.min_length, config.data.max_length, config.data.num_sequences, endpoint=True
-    )
-    sequences = [
-        generate_sequence(rule, vocabulary, length, config.data.operator_probability, rng)
-        for length in lengths
-    ]
+    if config.data.text:
+        sequences = read_sequences(config.data.text, vocabulary)
+        sequences = [np.array(sequences[i]) for i in rng.permutation(len(sequences))]
+    else:
+        lengths = rng.integers(
+            config.data.min_length, config.data.max_length, config.data.num_sequences, endpoint=True
+        )
+        sequences = [
+            generate_sequence(rule, vocabulary, length, config.data.operator_probability, rng)
+            for length in lengths
+        ]
     held_out = round(config.data.held_out_fraction * len(sequences))
     train_sequences, held_out_sequences = sequences[held_out:], sequences[:held_out]
     block_size = config.model.block_size
