@@ -83,7 +83,8 @@ def describe_other(files):
     for section in ("model", "data", "training"):
         for key, value in dataclasses.asdict(getattr(files.config, section)).items():
             value = list(value) if isinstance(value, tuple) else value
-            found = there[section].get(key) if isinstance(there.get(section), dict) else None
+            usual = getattr(type(getattr(files.config, section)), key)      # of what the file does not say
+            found = there[section].get(key, usual) if isinstance(there.get(section), dict) else None
             if found != value:
                 return (f"a run of other settings ({section}.{key} = {shown(found)} there, "
                         f"{shown(value)} asked for)")
