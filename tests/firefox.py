@@ -58,9 +58,8 @@ class Firefox:
     def run(self, script):
         """The value of an expression in the page's own scope."""
         found = self.call("WebDriver:ExecuteScript", args=[script], script=(
-            "const page = window.wrappedJSObject;"
-            "const value = page.eval(arguments[0]);"
-            "return value === undefined ? null : page.JSON.stringify(value)"
+            "const value = window.eval(arguments[0]);"
+            "return value === undefined ? null : JSON.stringify(value)"
         ))["value"]
         return None if found is None else json.loads(found)
 
@@ -83,7 +82,8 @@ def open_firefox():
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         try:
-            yield Firefox(connect(port))
+            with connect(port) as connection:
+                yield Firefox(connection)
         finally:
             process.terminate()
             try:
