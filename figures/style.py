@@ -17,6 +17,7 @@ from scratchformer.analysis.families import family
 from scratchformer.analysis.geometry import principal_axes
 from scratchformer.figures.labels import add_labels, label_widths
 from scratchformer.figures.words import dim_names, number
+from scratchformer.system.errors import plain
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#e4e4e4"
 Q, K, V = "#1f6fb4", "#c8372d", "#2a8f4b"               # queries, keys, values
@@ -102,6 +103,7 @@ def panel(fig, left, bottom, width, height):
 def title(fig, text, detail=""):
     """The figure's title and, under it, a line of detail."""
     height = fig.get_size_inches()[1]
+    text, detail = plain(text), plain(detail)
     fig.text(0.5, 1 - 0.12 / height, text, ha="center", va="top", fontsize=13, fontweight="bold")
     if detail:
         fig.text(0.5, 1 - 0.42 / height, detail, ha="center", va="top", fontsize=9.5, linespacing=1.35)

@@ -47,10 +47,13 @@ def train_model(args, run, looking=True):
 
     looking: a run that is there is looked at as it is, finished or not, unless --resume or --retrain is given
     """
+    import scipy                        # of which Numba's compiled code needs the BLAS, and aborts without
+
     from scratchformer.run.job import train_run
     from scratchformer.run.place import note_state
     from scratchformer.system.files import lock_folder
 
+    assert scipy
     seconds = None
     looking = looking and run.steps and run.files.can_resume() and not (args.resume or args.retrain)
     if args.visualize or looking:

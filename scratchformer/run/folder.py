@@ -52,7 +52,8 @@ def check_history(rows, step, last):
     whole = (steps == np.round(steps)).all() and (np.diff(steps) > 0).all()
     if not whole or not 0 == steps[0] <= steps[-1] <= step:
         raise ValueError("its history is in disorder")
-    if not 0 <= step <= last or losses.min() < 0 or errors.min() < 0 or errors.max() > 1:
+    measured = 0 <= losses.min() <= losses.max() < LARGEST
+    if not 0 <= step <= last or not measured or errors.min() < 0 or errors.max() > 1:
         raise ValueError("its history holds what no training measures")
 
 

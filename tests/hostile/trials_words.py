@@ -43,7 +43,7 @@ def escaped(folder, said, told):
     for path in (folder / "out").rglob("*"):
         if path.suffix in (".md", ".svg"):
             text = path.read_text("utf-8")
-            for bad in ("<script", "<img", "<b>x", "\x1b", "](javascript"):
+            for bad in ("<script", "<img", "<b>x", "\x1b", "x](javascript"):
                 if bad in text:
                     yield f"{path.name} holds {bad!r}"
 
