@@ -224,6 +224,7 @@ def test_the_config_s_checks_load_nothing_of_the_engine():
     assert done.stdout == "\n", done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_verb_from_end_to_end(tmp_path):
     small = [f"--set=training.{entry}" for entry in ("steps=2", "eval_every=1", "checkpoint_every=1")]
     small += ["--set=data.num_sequences=20", "--out", tmp_path]
