@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
 
-from scratchformer.analysis.decision_map import borders, regions_in
+from scratchformer.analysis.decision_map import borders
 from scratchformer.analysis.landscape import MARGIN, frame_points, landscapes, square_box
 from scratchformer.figures.style import (
     PROBABILITY, SMALL_TICKS, color_bar, extent, inches, panel, show_matrix, ticks,
@@ -28,7 +28,7 @@ def landscape_panels(fig, model, titles):
     axes = grid_of_panels(fig, len(titles))
     box = square_box(np.array(extent(fig, frame_points(model))), MARGIN)
     probs = landscapes(model, box)
-    edges, owners = borders(model, regions_in(model, box))
+    edges, owners = borders(model, box)
     for token, ax in enumerate(axes):
         image = show_landscape(ax, probs[:, :, token], box)
         show_borders(ax, edges[owners == token])

@@ -1,5 +1,7 @@
 """The map of decisions as the ground of a panel: each region in its token's colour, with its name."""
 
+from functools import lru_cache
+
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
@@ -62,6 +64,14 @@ def shade_empty(ax, points, box):
 
 def label_regions(ax, model, size):
     """The token's name where its region is widest: the places of the names, (N, 2)."""
+    places, names = name_places(model)
+    add_labels(ax, places, names, INK, size, bold=True, zorder=3).set_path_effects(HALO)
+    return places
+
+
+@lru_cache(maxsize=4)
+def name_places(model):
+    """(where each region's name has most room (N, 2), the names)."""
     box, regions = frame(model), frame_regions(model)
     whole = (box[1] - box[0]) * (box[3] - box[2])
     areas = areas_by_token(regions, len(model.vocabulary))
@@ -75,6 +85,4 @@ def label_regions(ax, model, size):
         row, column = np.argwhere(core[1:-1, 1:-1])[0]
         places.append(plane_grid(box).reshape(GRID, GRID, 2)[row, column])
         names.append(model.vocabulary[token])
-    places = np.reshape(places, (-1, 2))
-    add_labels(ax, places, names, INK, size, bold=True, zorder=3).set_path_effects(HALO)
-    return places
+    return np.reshape(places, (-1, 2)), names

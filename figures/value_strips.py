@@ -5,7 +5,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from scratchformer.analysis.decision_map import borders, frame_regions
+from scratchformer.analysis.decision_map import borders
 from scratchformer.analysis.followed import likeliest_at
 from scratchformer.figures.landscapes import show_borders, show_landscape
 from scratchformer.figures.marks import arrows
@@ -31,7 +31,7 @@ def draw_strip(ax, model, demo, row, tokens, probs, box):
     width = box[1] - box[0]
     pitch = width * (1 + GAP / inches(ax)[1])
     shifts = np.column_stack([np.arange(len(tokens)) * pitch, np.zeros(len(tokens))])
-    edges, owners = borders(model, frame_regions(model))
+    edges, owners = borders(model, box)
     for shift, token in zip(shifts, tokens, strict=True):
         image = show_landscape(ax, probs[:, :, token], (box[0] + shift[0], box[1] + shift[0], *box[2:]))
         show_borders(ax, edges[owners == token] + shift)

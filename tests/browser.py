@@ -152,6 +152,16 @@ class Browser:
         path.write_bytes(base64.b64decode(found["data"]))
 
 
+def end(process):
+    """End a browser's process, if need be by force."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def open_browser():
     """A Browser with a profile of its own, ended with the block."""
@@ -179,11 +189,6 @@ def open_browser():
         try:
             yield Browser(process, reader, writer)
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
             reader.close()
             writer.close()

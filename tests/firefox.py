@@ -9,6 +9,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from browser import end
+
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
 
 
@@ -49,9 +51,9 @@ class Firefox:
     def open(self, path):
         """Load a file and wait until the page says that it is ready."""
         self.call("WebDriver:Navigate", url=path.resolve().as_uri())
-        end = time.monotonic() + 30
+        last = time.monotonic() + 30
         while not self.run("document.documentElement.dataset.ready === 'yes'"):
-            if time.monotonic() > end:
+            if time.monotonic() > last:
                 raise RuntimeError("the page does not get ready")
             time.sleep(0.05)
 
@@ -85,21 +87,16 @@ def open_firefox():
             with connect(port) as connection:
                 yield Firefox(connection)
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
 
 
 def connect(port, seconds=60):
     """A socket to a port, once somebody listens there."""
-    end = time.monotonic() + seconds
+    last = time.monotonic() + seconds
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port), timeout=60)
         except OSError:
-            if time.monotonic() > end:
+            if time.monotonic() > last:
                 raise
             time.sleep(0.2)

@@ -126,11 +126,14 @@ def regions_in(model, box):
     return decision_regions(model.params, box, model.use_residual)
 
 
-def borders(model, regions):
-    """Where the prediction changes: (edges (E, 2, 2), the token that each is a border of (E,)).
+@lru_cache(maxsize=4)
+def borders(model, box):
+    """Where the prediction changes in a part of a model's plane: (edges (E, 2, 2), the token that each is a
+    border of (E,)).
 
     An edge of a region is either a tie of two logits or lies on a crease or on the box.
     """
+    regions = regions_in(model, box)
     ends = np.concatenate([np.stack([r.corners, np.roll(r.corners, -1, axis=0)], axis=1) for r in regions])
     tokens = np.concatenate([np.full(len(region.corners), region.token) for region in regions])
     second, first = np.sort(model.landscape(ends.mean(axis=1)), axis=-1)[:, -2:].T

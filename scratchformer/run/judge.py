@@ -91,9 +91,7 @@ class Judge:
             cache = self.context_cache(params, context.shape)
             cache.tokens[:] = context
             forward_pass(params, cache)
-            probs = cache.probs[:, -1]                                                  # (N, V)
-            above = probs.cumsum(axis=1) <= noise[:, t, None]
-            sequences[:, t] = np.minimum(above.sum(axis=1), probs.shape[1] - 1)
+            sequences[:, t] = pick(cache.probs[:, -1], noise[:, t])
         return sequences
 
     def context_cache(self, params, shape):
@@ -114,6 +112,12 @@ class Judge:
                     constrained += 1
                     wrong += tokens[t] not in allowed
         return wrong, constrained
+
+
+def pick(probs, draws):
+    """The token that each draw, uniform in [0, 1), picks from probabilities: (N, V), (N,) -> (N,) ids."""
+    above = probs.cumsum(axis=1) <= draws[:, None]
+    return np.minimum(above.sum(axis=1), probs.shape[1] - 1)
 
 
 def choose(windows, count, rng):

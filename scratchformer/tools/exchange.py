@@ -16,7 +16,7 @@ import json
 import numpy as np
 
 from scratchformer.engine.model import backward, parameter_shapes
-from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, Params
+from scratchformer.engine.names import ACTIVATION_NAMES, PARAMETER_NAMES, TABLE, Params
 from scratchformer.run.config import to_toml
 from scratchformer.system.errors import RunError, close, shown
 from scratchformer.system.files import read_file, write_atomically
@@ -24,11 +24,12 @@ from scratchformer.system.files import read_file, write_atomically
 FORMATS = ("npz", "safetensors", "json", "csv")
 LENS = "transformer_lens."
 DTYPES = {"F64": np.float64, "F32": np.float32, "I64": np.int64}            # of safetensors, as they are used
-LENS_NAMES = {                          # of the parameters of a HookedTransformer of one layer
-    "W_token": "embed.W_E", "W_pos": "pos_embed.W_pos", "W_q": "blocks.0.attn.W_Q",
-    "W_k": "blocks.0.attn.W_K", "W_v": "blocks.0.attn.W_V", "W_o": "blocks.0.attn.W_O",
-    "W_in": "blocks.0.mlp.W_in", "b_in": "blocks.0.mlp.b_in", "W_out": "blocks.0.mlp.W_out",
-    "b_out": "blocks.0.mlp.b_out", "W_unembed": "unembed.W_U", "b_unembed": "unembed.b_U",
+MODULES = {                             # of a HookedTransformer of one layer, and the parameters in each
+    "embed": ("W_token",), "pos_embed": ("W_pos",), "blocks.0.attn": ("W_q", "W_k", "W_v", "W_o"),
+    "blocks.0.mlp": ("W_in", "b_in", "W_out", "b_out"), "unembed": ("W_unembed", "b_unembed"),
+}
+LENS_NAMES = {
+    name: f"{module}.{TABLE[name].transformer_lens}" for module, names in MODULES.items() for name in names
 }
 HEADS_FIRST = ("W_q", "W_k", "W_v")     # (C, H, D) here, (H, C, D) there
 

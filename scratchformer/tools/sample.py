@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchformer.run.data import judge_sequence
+from scratchformer.run.judge import pick
 
 MARKS = {1: "✓", 0: "✗", -1: ""}
 
@@ -32,8 +33,7 @@ def write_on(model, prompt, count, length, temperature=1.0):
     for t in range(length):
         logits = model.forward(written[:, -block_size:]).logits[:, -1]                  # (N, V)
         shares = softmax(logits, temperature)
-        draws = rng.random(count)
-        chosen = np.minimum((shares.cumsum(axis=1) <= draws[:, None]).sum(axis=1), shares.shape[1] - 1)
+        chosen = pick(shares, rng.random(count))
         probs[:, t] = shares[rows, chosen]
         written = np.column_stack([written, chosen])
     verdicts = [judge_sequence(model.rule, model.data.vocabulary, row, block_size) for row in written]
