@@ -51,8 +51,8 @@ def draw(fig, model):
     params = model.params
     cache = model.forward(windows[:, :-1], windows[:, 1:])
     arrays = params._asdict() | cache._asdict()
-    count = sum(array.size for array in params)
-    figure_title(fig, model, f"The whole model: {counted(count, 'parameter')}, and every shape on the way")
+    learned = counted(size(params), "parameter")
+    figure_title(fig, model, f"The whole model: {learned}, and every shape on the way")
     ax = panel(fig, 0, 0, *SIZE)
     ax.set(xlim=(0, SIZE[0]), ylim=(0, SIZE[1]))
     ax.set_axis_off()

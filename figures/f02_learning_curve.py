@@ -25,7 +25,9 @@ def draw(fig, model):
     error_ax = panel(fig, LEFT, 0.6, WIDTH, 2.2)
     curve(loss_ax, steps, history["train_loss"], TRAIN, "training loss", linewidth=2.4)
     curve(loss_ax, steps, history["held_out_loss"], HELD_OUT, "held-out loss", linewidth=1.1)
-    levels = {"guessing evenly": np.log(len(model.vocabulary)), "knowing rule and odds": lowest_loss(model)}
+    levels = {"guessing evenly": np.log(len(model.vocabulary))}
+    if not model.config.data.text:
+        levels["knowing rule and odds"] = lowest_loss(model)
     for label, level in levels.items():
         loss_ax.axhline(level, color=GREY, linewidth=1, linestyle=(0, (6, 3)), label=label)
     losses = np.concatenate([history["train_loss"], history["held_out_loss"], [*levels.values()]])
@@ -134,13 +136,15 @@ def caption(model):
     lowest = losses.argmin()
     at_the_end = model.step == model.run.steps[-1]
     marked = "" if at_the_end else f" A vertical line marks step {model.step:,}, that of other figures."
+    floor = "" if model.config.data.text else (
+        f"; to know the rule and the odds of each draw would cost {lowest_loss(model):.3f}"
+    )
     return (
         "Above are the losses on training and on held-out windows, below the rule error, how often the top "
         "prediction breaks the rule where it speaks, and the generated rule error, the same of tokens that "
         f"the model wrote itself. All are measured on {samples(model)}; verdicts count all held-out "
         f"windows.{marked} The held-out loss went from {losses[0]:.3f} to {losses[-1]:.3f} nats a token and "
-        f"was lowest, {losses[lowest]:.3f}, at step {steps[lowest]:,.0f}; to know the rule and the odds of "
-        f"each draw would cost {lowest_loss(model):.3f}. "
+        f"was lowest, {losses[lowest]:.3f}, at step {steps[lowest]:,.0f}{floor}. "
         f"{describe_errors(model)} What the model read on the way comes next."
     )
 

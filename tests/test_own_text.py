@@ -70,6 +70,7 @@ def test_it_trains_draws_and_goes_through_the_tools(text, tmp_path):
     assert {path.stem for path in (folder / "plots").glob("*.png")} == {
         name for name in figure_names() if "/" not in name}
     assert "Verdict: none" in captions(run.last, [])
+    assert "odds of each draw" not in captions(run.last, ["02_learning_curve"])     # nobody drew them
     for words in (("--explain", "1 4 a"), ("--ablate", "v=0"), ("--generate", "1 a"), ("--export", "json")):
         done = run_cli(text, *SET, *words, "--out", out)
         assert done.returncode == 0, (words, done.stderr)
