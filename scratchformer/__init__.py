@@ -8,16 +8,17 @@
     dparams, dcache = model.backward(cache)             # and every gradient, under the same names
     model.figure("13_qk_attention")
 
-What there is: `sf.train`, `sf.open_run`, `sf.load`, `sf.rule`, `sf.gradcheck`, `sf.sweep`; see face.py.
+What there is: `sf.train`, `sf.open_run`, `sf.load`, `sf.rule`, `sf.gradcheck`, `sf.sweep`, `sf.course`; see
+face.py.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scratchformer.face import Model, Run, gradcheck, load, open_run, rule, sweep, train
+    from scratchformer.face import Model, Run, course, gradcheck, load, open_run, rule, sweep, train
 
-__all__ = ["Model", "Run", "gradcheck", "load", "open_run", "rule", "sweep", "train"]
+__all__ = ["Model", "Run", "course", "gradcheck", "load", "open_run", "rule", "sweep", "train"]
 
 # In a checkout figures/ and configs/ lie beside this folder; an installed wheel has them inside it.
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -25,6 +25,7 @@ from scratchformer.run.job import train_run
 from scratchformer.run.own_metric import as_metric
 from scratchformer.run.place import find_place, own_folder
 from scratchformer.system.files import lock_folder, write_atomically
+from scratchformer.tools.course import course as lessons
 from scratchformer.tools.exchange import find_parameters, gather_arrays, read_arrays, write_arrays
 from scratchformer.tools.explain.explain import explain
 from scratchformer.tools.prove.prove import prove
@@ -291,6 +292,23 @@ def gradcheck(model: Model, tokens: Tokens, target: Tokens | int) -> checking.Ch
     cache = model(tokens, target)
     params = Params(*(array.astype("float64") for array in model.params))
     return checking.gradcheck(params, cache.tokens, cache.targets, model.use_residual)
+
+
+def course(
+    name: str | None = None, *functions: Callable, hint: bool = False, solution: bool = False,
+) -> Text:
+    """The course that builds the engine function by function, in a notebook: `--course`.
+
+    Without a name it says where you are; with one it shows the lesson, or its next hint, or the solution.
+    With functions, it judges them. What was right is kept in course/progress.json.
+
+    Raises RunError for an unknown lesson, or where a function that it asks for is missing.
+    """
+    if functions:
+        return Text(lessons.judge_written(name, functions)[0])
+    if name is None or name == "train" or solution:
+        return Text(lessons.course(name, solution=solution)[0])
+    return Text(lessons.show_lesson(name, hint))
 
 
 def sweep(

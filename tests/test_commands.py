@@ -16,7 +16,8 @@ from scratchformer.commands.parsing import arguments_of, choose_command, find_co
 
 COMMANDS = find_commands()
 VERBS = (
-    "train explain prove ablate causal seeds quiz gradcheck list video decompile explore generate export"
+    "train explain prove ablate causal seeds quiz course gradcheck list video decompile explore generate "
+    "export"
 ).split()
 ALL = {entry.flag: entry for command in COMMANDS.values() for entry in arguments_of(command)}
 FOREIGN = [
@@ -27,7 +28,7 @@ FOREIGN = [
 ]
 SAMPLES = {
     "--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v", "--generate": "5",
-    "--export": "npz",
+    "--export": "npz", "--course": "softmax",
 }
 VALUES = {
     "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",

@@ -129,7 +129,7 @@ def test_a_syntax_error_shows_the_line_and_the_place(tmp_path):
 
 @pytest.mark.parametrize("text", [DEF + "    while True: pass\n", "while True: pass\n"])
 def test_a_loop_that_never_ends_is_ended(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("scratchformer.tools.quiz.quiz.SECONDS", 0.2)
+    monkeypatch.setattr("scratchformer.tools.quiz.answer.SECONDS", 0.2)
     (tmp_path / "ffn_hidden.py").write_text(text)
     said, code = quiz("ffn_hidden", tmp_path)
     assert code == 1 and "ffn_hidden.py: has not come to an end after 0.2 s" in said

@@ -57,6 +57,8 @@ TRUST = Argument("--trust", "run the rule file that a config names: it is code")
 OUT = Argument("--out", "where runs are kept (default: runs)", "DIR", whole_folder, "runs")
 DEBUG = Argument("--debug", "run the maths as plain Python, for a debugger")
 
+HINT = Argument("--hint", "say a hint; in the course each time a stronger one")
+FRESH = Argument("--fresh", "hand it out again, as it was")
 METRIC = Argument("--metric", "a metric of your own too, as in my_metric.py:name", "FILE")
 
 VISUALIZE = Argument("--visualize", "use the saved run, do not train")

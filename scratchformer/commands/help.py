@@ -1,10 +1,10 @@
 """The texts of --help: of a command, and of the program."""
 
-from scratchformer.commands.arguments import CONFIG, FIGURE, OUT, SET
+from scratchformer.commands.arguments import CONFIG, OUT, SET
 from scratchformer.commands.parsing import arguments_of, asked_by_flag, find_commands, given_flags
 from scratchformer.system.program import command_line
 
-MAIN = (SET, OUT, FIGURE)            # what the program's help shows of the arguments
+MAIN = (SET, OUT)           # what the program's help shows of the arguments
 SCREEN = 24                                                 # lines
 LEFT = 23                                                   # columns of the left side
 

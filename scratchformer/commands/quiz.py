@@ -1,14 +1,11 @@
 """quiz: hand out a backward function with an error in it, or judge the learner's repair."""
 
-from scratchformer.commands.arguments import Argument
+from scratchformer.commands.arguments import FRESH, HINT, Argument
 
 HELP = "hand out a function with an error, or judge your fix"
 EXAMPLE = "quiz attention --hint"
 FLAGS = (Argument("--quiz", "which one; without a name all are listed", "NAME", many="?"),)
-ARGUMENTS = (
-    Argument("--hint", "say what kind of error it is"),
-    Argument("--fresh", "hand it out again, as it was"),
-)
+ARGUMENTS = (HINT, FRESH)
 
 
 def run(args):

@@ -2,27 +2,23 @@
 
 `quiz(name)` first hands out a file under quiz/; each later call judges what has become of it. The
 function is the engine's own source with a piece replaced (`errors.py`), and the engine's forward
-function judges by central differences (`trial.py`).
+function judges by central differences (`trial.py`, `answer.py`).
 """
 
 import ast
 import inspect
 import re
 import textwrap
-import traceback
 from pathlib import Path
 
 import numpy as np
 
-from scratchformer.engine.plain import plain_functions
-from scratchformer.run.foreign import TooLong, limited
 from scratchformer.system.errors import RunError, nearest
 from scratchformer.system.files import write_atomically
 from scratchformer.system.program import command_line
+from scratchformer.tools.quiz.answer import judge_file
 from scratchformer.tools.quiz.errors import QUIZZES
 from scratchformer.tools.quiz.trial import CASES, Trial, judge_backward, step_of
-
-SECONDS = 10                            # that a learner's function may take for all its trials
 
 
 def quiz(name=None, folder="quiz", hint=False, fresh=False):
@@ -38,8 +34,12 @@ def quiz(name=None, folder="quiz", hint=False, fresh=False):
         raise RunError(f"no quiz {name!r}{nearest(name, ['list', *QUIZZES])}")
     path = Path(folder) / f"{name}.py"
     step, again = step_of(QUIZZES[name].step), command_line(f"--quiz {name}")
+    wanted = step.function.__name__
     if path.exists() and not fresh:
-        lines, code = judge(path, step)
+        lines, code = judge_file(
+            path, [wanted],
+            lambda functions, rebound: judge_backward(functions[wanted], step.name, rebound[wanted]),
+        )
         if code == 0:
             return "\n".join([lines[0], *next_quiz(name)]), 0
         if path.read_text("utf-8") == handed_out(name):
@@ -47,7 +47,7 @@ def quiz(name=None, folder="quiz", hint=False, fresh=False):
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, handed_out(name).encode())
-        lines = [f"{path}: {step.function.__name__} with one error planted in it",
+        lines = [f"{path}: {wanted} with one error planted in it",
                  f"    {QUIZZES[name].question}", "Fix it there, then check with", f"    {again}"]
         code = 0
     lines.append(f"hint: {QUIZZES[name].hint}" if hint else f"a hint: {again} --hint")
@@ -129,57 +129,3 @@ def bare_source(function):
     doc = node.body[0]
     source = "".join(lines[node.lineno - 1 : doc.lineno - 1] + lines[doc.end_lineno :])
     return re.sub(r"(?<=\S) {2,}# ", "  # ", source)
-
-
-# judging
-
-def judge(path, step):
-    """What is to be said of a learner's file: (lines, exit code)."""
-    late = f"{path}: has not come to an end after {SECONDS} s: does a loop never end?"
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read: {error}") from error
-    try:
-        learned = plain_functions()
-        wanted = step.function.__name__
-        del learned[wanted]
-        with limited(SECONDS, lambda: late):
-            exec(compile(text, path, "exec"), learned)
-            if wanted not in learned:
-                return [f"{path}: there is no function {wanted} in it"], 1
-            return judge_backward(learned[wanted], step.name, rebound(text, wanted))
-    except TooLong:
-        return [late], 1
-    except (Exception, SystemExit) as error:
-        return complaint(path, error), 1
-
-
-def rebound(text, function):
-    """{argument: line} of the arguments of a function that are given another array, not written into."""
-    found = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef) and node.name == function:
-            arguments = {argument.arg for argument in node.args.args}
-            for inner in ast.walk(node):
-                for target in inner.targets if isinstance(inner, ast.Assign) else ():
-                    if isinstance(target, ast.Name) and target.id in arguments:
-                        found.setdefault(target.id, inner.lineno)
-    return found
-
-
-def complaint(path, error):
-    """Lines on what went wrong in a learner's file, and where: with a syntax error also the line itself."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    shown = []
-    if isinstance(error, SyntaxError):
-        lines, message = [error.lineno or 1], error.msg
-        if error.text:
-            bare = error.text.rstrip()
-            at = max(error.offset or 1, 1) - 1 - (len(bare) - len(bare.lstrip()))
-            shown = ["    " + bare.strip(), "    " + " " * max(at, 0) + "^"]
-    else:
-        message = " ".join(str(error).split())
-    where = f"{path}:{lines[-1]}" if lines else str(path)
-    return [f"{where}: {type(error).__name__}: {message}", *shown]
