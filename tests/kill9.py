@@ -1,12 +1,14 @@
-"""Kill `run.py` with signal 9 at random moments of training, drawing and filming, time and again.
+"""Kill `run.py` with signal 9 at random moments of all that takes time, time and again.
 
     python tests/kill9.py --kills 200 --folder /tmp/kill9       # --signal TERM, INT, HUP: those end in time
 
 After each kill every file under its final name must be whole. Whenever a command gets to its end, every
-file must have the bytes that an undisturbed run wrote, and no temporary file may be left.
+file must have the bytes that an undisturbed run wrote, and no temporary file may be left. A signal other than
+9 leaves none in the first place, nor a process, nor one of Numba's.
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -30,19 +32,29 @@ SETTINGS = (
 )
 FIGURES = ("2", "5", "6", "8", "11")
 UNFINISHED = re.compile(r"\..+\.\d+\.tmp(\.mp4)?")
+IN_A_ROW = 4                            # kills of a command before it may come to its end
+NUMBAS = "numba"                        # the folder of machine code where it is compiled anew each time
 
 
 class Job:
-    """A command that is killed and started again until it ends."""
+    """A command that is killed and started again until it ends.
 
-    def __init__(self, name, *arguments):
-        self.name, self.arguments = name, arguments
+    code: how it ends; cold: with nothing compiled before
+    """
+
+    def __init__(self, name, *arguments, code=0, cold=False):
+        self.name, self.arguments, self.code, self.cold = name, arguments, code, cold
 
     def start(self, out, *more):
         """The command's process, in a group of its own."""
         command = [sys.executable, RUN, "plus_last_even", *self.arguments, *more, "--out", out]
+        environment = dict(os.environ)
+        if self.cold:
+            shutil.rmtree(out.parent / NUMBAS, ignore_errors=True)
+            (out.parent / NUMBAS).mkdir(parents=True)
+            environment["NUMBA_CACHE_DIR"] = str(out.parent / NUMBAS)
         return subprocess.Popen(
-            command, cwd=RUN.parent, start_new_session=True, text=True,
+            command, cwd=RUN.parent, start_new_session=True, text=True, env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )
 
@@ -51,17 +63,20 @@ class Job:
         start = time.perf_counter()
         process = self.start(out, *more)
         stderr = process.communicate()[1]
-        assert process.returncode == 0, stderr
+        assert process.returncode == self.code, (process.returncode, stderr)
         return time.perf_counter() - start
 
 
 def jobs(settings, figures, every):
-    """The commands: train, and draw one figure; draw; film."""
+    """The commands: train, and draw one figure; draw; film; prove; study seeds; compile."""
     settings = [part for setting in settings for part in ("--set", setting)]
     return (
         Job("training", *settings, "--figure", figures[0]),
         Job("drawing", *settings, "--visualize", "--figure", *figures),
         Job("filming", *settings, "--visualize", "--video-qkv", "--every", str(every)),
+        Job("proving", *settings, "--visualize", "--prove", code=1),    # it has not learned its rule yet
+        Job("seeds", *settings, "--seeds", "4"),
+        Job("compiling", *settings, "--set", "training.seed=5", "--figure", figures[0], cold=True),
     )
 
 
@@ -71,8 +86,18 @@ def contents(folder):
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != ".lock" and not UNFINISHED.fullmatch(path.name):
             check_whole(path)
-            found[str(path.relative_to(folder))] = path.read_bytes()
+            found[str(path.relative_to(folder))] = without_seconds(path)
     return found
+
+
+def without_seconds(path):
+    """The bytes of a file, without the time that a seed took where one is told."""
+    if path.parent.name == "results":
+        with np.load(path) as file:
+            return b"".join(file[name].tobytes() for name in file if name != "seconds")
+    if path.name == "seeds.csv":
+        return re.sub(rb",\d+\.\d\d,", b",", path.read_bytes())
+    return path.read_bytes()
 
 
 def check_whole(path):
@@ -89,22 +114,28 @@ def check_whole(path):
     elif path.name in ("engine.txt", "data.txt"):
         assert re.fullmatch(r"[0-9a-f]{16}", path.read_text("utf-8")), path
     elif path.suffix == ".csv":
-        rows = [line.split(",") for line in path.read_text("utf-8").splitlines()]
-        assert len({len(row) for row in rows}) == 1 and np.array(rows[1:], float).size, path
+        text = path.read_text("utf-8")
+        rows = [line.split(",") for line in text.splitlines()]
+        assert len({len(row) for row in rows}) == 1 and len(rows) > 1 and text.endswith("\n"), path
+    elif path.suffix == ".json":
+        json.loads(path.read_text("utf-8"))
+    elif path.suffix in (".md", ".tsv"):
+        assert path.read_text("utf-8").endswith("\n"), path
     else:
         assert path.suffix == ".toml", path
         tomllib.loads(path.read_text("utf-8"))
 
 
 def leftovers(folder):
-    """Temporary files."""
-    return [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]
+    """Temporary files, Numba's among them."""
+    paths = [*folder.rglob("*"), *(folder.parent / NUMBAS).rglob("*.tmp.*")]
+    return [path for path in paths if UNFINISHED.fullmatch(path.name) or ".tmp." in path.name]
 
 
-def kill_at_random(process, earliest, latest, draw, number=signal.SIGKILL):
+def kill_at_random(process, earliest, latest, draw, number=signal.SIGKILL, fine=0):
     """Send a signal to a process and its group at a moment between: whether it was still running.
 
-    Any signal but SIGKILL ends it in time, with 128 + its number and one line.
+    Any signal but SIGKILL ends it in time, with 128 + its number and one line. fine: its code if it is not.
     """
     try:
         process.wait(draw.uniform(earliest, latest))
@@ -112,7 +143,7 @@ def kill_at_random(process, earliest, latest, draw, number=signal.SIGKILL):
         os.killpg(process.pid, number)
     stderr = process.communicate(timeout=10)[1]
     code = -signal.SIGKILL if number == signal.SIGKILL else 128 + number
-    assert process.returncode in (0, code) and "Traceback" not in stderr, (process.returncode, stderr)
+    assert process.returncode in (fine, code) and "Traceback" not in stderr, (process.returncode, stderr)
     if process.returncode == 128 + number:
         last = [line for line in stderr.splitlines() if not line.startswith("continuing the run in ")]
         assert len(last) == 1 and last[0].startswith("run.py: interrupted"), stderr
@@ -121,39 +152,39 @@ def kill_at_random(process, earliest, latest, draw, number=signal.SIGKILL):
         while (left := subprocess.run(alive, capture_output=True).stdout) and time.monotonic() < until:
             time.sleep(0.02)
         assert not left
-    return process.returncode != 0
+    return process.returncode != fine
 
 
 def torture(
     folder, kills, settings=SETTINGS, figures=FIGURES, every=10, seed=0, say=lambda text: None,
-    number=signal.SIGKILL,
+    number=signal.SIGKILL, names=None,
 ):
     """Kill so many times, by a signal of that number: a Counter of what was going on.
+
+    names: the jobs, by default all.
 
     AssertionError, or what a reader of the file raises, if anything is not as it should be.
     """
     draw = random.Random(seed)
-    commands = jobs(settings, figures, every)
+    commands = [job for job in jobs(settings, figures, every) if names is None or job.name in names]
     whole, out = folder / "whole", folder / "out"
     commands[0].finish(whole)                                   # compiles
     earliest = starting_seconds()
     seconds = [job.finish(whole, *(["--retrain"] if job is commands[0] else [])) for job in commands]
     expected = contents(whole)
-    (run,) = whole.glob("plus_last_even*")
-    state = out / run.name / "checkpoints" / "state.npz"
     counts = Counter()
     while counts.total() < kills:
         for job, latest in zip(commands, seconds, strict=True):
-            for _ in range(2):
-                more = ["--resume"] if job is commands[0] and state.is_file() else []
+            for _ in range(IN_A_ROW):
                 if counts.total() >= kills:
                     continue
-                if kill_at_random(job.start(out, *more), earliest, latest, draw, number):
+                if kill_at_random(job.start(out), earliest, latest, draw, number, job.code):
                     counts[job.name] += 1
                     assert number == signal.SIGKILL or not leftovers(out)
                     check_against(expected, contents(out))
-            more = ["--resume"] if job is commands[0] and state.is_file() else []
-            job.finish(out, *more)
+                elif job.name == "seeds":       # what is stored is not trained again
+                    shutil.rmtree(next(out.glob("*/seeds")))
+            job.finish(out)
         assert contents(out) == expected
         assert not leftovers(out)
         say(f"{counts.total()} kills: {dict(counts)}")

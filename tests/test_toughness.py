@@ -423,14 +423,15 @@ def test_a_worker_that_is_killed_and_memory_that_is_too_small(copy, tmp_path):
 
 def test_kill_9(tmp_path):
     settings = (*TINY, "training.steps=400", "training.checkpoint_every=4", "training.eval_every=40")
-    counts = kill9.torture(tmp_path, 3, settings, ("5", "6"), every=50, seed=1)
+    names = ("training", "drawing", "filming")
+    counts = kill9.torture(tmp_path, 3, settings, ("5", "6"), every=50, seed=1, names=names)
     assert counts.total() == 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_hundred_other_signals(number, tmp_path):
-    assert kill9.torture(tmp_path, 100, number=number).total() == 100
+def test_a_hundred_other_signals_a_command(number, tmp_path):
+    assert kill9.torture(tmp_path, 600, number=number).total() == 600       # 100 of each command
 
 
 @pytest.mark.slow
