@@ -11,7 +11,7 @@ from scratchformer.figures.labels import add_labels_beside, name_ends, shown_pos
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.qk import label_pairs, mark_origin, pair_legend, qk_plane
 from scratchformer.figures.style import (
-    GREY, INK, K, MARKERS, Q, color_bar, figure_title, panel, set_plane, token_colors,
+    GREY, INK, K, MARKERS, Q, color_bar, figure_title, held, panel, set_plane, token_colors,
 )
 from scratchformer.figures.words import code, counted, head_shown, listed, minus
 
@@ -126,7 +126,9 @@ def draw_scores(axes, slope):
         middles = (np.arange(CELLS) + 0.5) / CELLS
         across, up = left + (right - left) * middles, low + (high - low) * middles
         scores = slope[0] * across + slope[1] * up[:, None]
-        limit = limit or np.abs(scores).max() or 1.0
+        if limit is None:
+            limit = np.abs(scores).max() or 1.0
+            _, limit = held(ax.figure, "hold_colors", -limit, limit)
         ax.imshow(
             scores, cmap=SCORES, vmin=-limit, vmax=limit, extent=(left, right, low, high), origin="lower",
             aspect="equal", interpolation="nearest", zorder=-1,

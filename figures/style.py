@@ -135,7 +135,7 @@ def heatmap(ax, values, rows, columns, label, row_colors=None):
     ticks(ax.xaxis, columns, inches(ax)[0])
     if row_colors is not None:
         color_ticks(ax.yaxis, row_colors)
-    write_cells(ax, values, limit)
+    write_cells(ax, values, image.norm.vmax)
     color_bar(image, label)
     return image
 
@@ -143,6 +143,7 @@ def heatmap(ax, values, rows, columns, label, row_colors=None):
 def show_matrix(ax, values, colors, low, high, **options):
     """A matrix as an image, one cell an entry, without frame or tick marks."""
     clear_frame(ax)
+    low, high = held(ax.figure, "hold_colors", low, high)
     return ax.imshow(
         values, cmap=colors, vmin=low, vmax=high, **{"aspect": "auto", "interpolation": "nearest"} | options
     )
@@ -236,7 +237,12 @@ def set_plane(ax, points, names, margin=0.09):
 
 
 def extent(fig, points):
-    """Lowest and highest coordinates of points; in a film, what it holds to instead (`fig.hold_extent`)."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    hold = getattr(fig, "hold_extent", None)
+    """Lowest and highest coordinates of points, or what the figure holds to instead."""
+    return held(fig, "hold_extent", points.min(axis=0), points.max(axis=0))
+
+
+def held(fig, name, low, high):
+    """A range that a panel asks for; in a film or beside another figure, what fig.hold_extent, or
+    fig.hold_colors, gives it instead."""
+    hold = getattr(fig, name, None)
     return hold(low, high) if hold else (low, high)

@@ -17,7 +17,7 @@ from scratchformer.commands.parsing import arguments_of, choose_command, find_co
 COMMANDS = find_commands()
 VERBS = (
     "train explain prove ablate causal seeds quiz course gradcheck list video decompile explore generate "
-    "export"
+    "export compare"
 ).split()
 ALL = {entry.flag: entry for command in COMMANDS.values() for entry in arguments_of(command)}
 FOREIGN = [
@@ -28,12 +28,12 @@ FOREIGN = [
 ]
 SAMPLES = {
     "--explain": "5 8 3 +", "--seeds": "2", "--quiz": "attention", "--ablate": "v", "--generate": "5",
-    "--export": "npz", "--course": "softmax",
+    "--export": "npz", "--course": "softmax", "--compare-steps": "0",
 }
 VALUES = {
     "--format": "svg", "--seed": "3", "--head": "2", "--step": "0", "--dpi": "100", "--fps": "3",
     "--every": "2", "--figure": "5", "--prove-limit": "5", "--decompile-limit": "5", "--rule": "rule.py",
-    "--data": "my.txt",
+    "--data": "my.txt", "--compare-run": "runs/x",
     "--set": "training.steps=3", "--count": "2", "--length": "2", "--temperature": "0.5",
 }
 

@@ -37,8 +37,12 @@ def stream_points(model):
 
 
 def frame_points(model):
-    """What the frame has to hold: the stream's points and, where they lie in its plane, the values."""
-    return flat(stream_points(model), *[model.grid.v] * values_in_stream(model))
+    """What the frame has to hold: the stream's points and, where they lie in its plane, the values; of the
+    model that it is compared with as well."""
+    models = [model] if model.beside is None else [model, model.beside]
+    return flat(*(
+        array for each in models for array in (stream_points(each), *[each.grid.v] * values_in_stream(each))
+    ))
 
 
 def frame(model):

@@ -48,7 +48,7 @@ def program_help(commands):
     return "\n".join([
         f"usage: {command_line('CONFIG [options]')}",
         f"   or: {command_line('VERB ... [options]')}", "",
-        *verbs, "", *(line(flag_form(entry), entry.help) for entry in MAIN), "",
+        *verbs, "", *(line(flag_form(entry), entry.help) for entry in MAIN),
         f"example: {command_line('plus_last_even')}",
         f"{command_line('VERB --help')} shows all that a verb takes",
     ])

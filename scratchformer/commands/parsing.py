@@ -120,7 +120,8 @@ def parse_arguments(command, words, by_verb):
     if CONFIG in command.ARGUMENTS and not args.config:
         raise UsageError(f"{NO_CONFIG}; {command_line('--list')} shows all")
     for entry in command.FLAGS[:1]:
-        if entry.metavar and entry.many != "?" and getattr(args, entry.dest) in (None, []):
+        others = any(getattr(args, other.dest) is not None for other in command.FLAGS[1:])
+        if entry.metavar and entry.many != "?" and getattr(args, entry.dest) in (None, []) and not others:
             raise UsageError(f"{entry.metavar} is missing: {entry.help}")
     for entry in arguments_of(command):
         value = getattr(args, entry.dest)

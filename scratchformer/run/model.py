@@ -15,6 +15,7 @@ class Model:
     run: the Run; step; params: Params; config, rule, vocabulary, data, demos: the run's
     """
 
+    beside = None                       # the model whose figures stand beside its own, on one scale
     head = 1                            # the one that figures show, counted from 1: the first of the params
 
     def __init__(self, run, step, params):

@@ -79,7 +79,7 @@ def judge_step(name, function, rebound):
         trial.engine[name] = watched(name, function, [label])
         with np.errstate(all="ignore"):
             found = getattr(trial.run()["c"], step.name)
-        wrong, error = compare(label, found, wanted, rebound)
+        wrong, error = compare_arrays(label, found, wanted, rebound)
         if wrong:
             return wrong, 1
         worst = max(worst, error)
@@ -100,7 +100,7 @@ def judge_softmax(name, function, rebound):
         plain_functions()[name](x, causal, wanted)
         with np.errstate(all="ignore"):
             watched(name, function, ["p"])(x, causal, found)
-        wrong, error = compare("p", found, wanted, rebound)
+        wrong, error = compare_arrays("p", found, wanted, rebound)
         if wrong:
             mask = f", causal = {causal}"
             return [*wrong, f"there x is between {x.min():.4g} and {x.max():.4g}{mask}"], 1
@@ -124,7 +124,7 @@ def judge_adam(name, function, rebound):
                     found["theta"], gradient, found["m"], found["v"], step, 0.01, settings,
                 )
             for label in ("m", "v", "theta"):
-                wrong, error = compare(label, found[label], wanted[label], rebound)
+                wrong, error = compare_arrays(label, found[label], wanted[label], rebound)
                 if wrong:
                     return [*wrong, f"there step = {step}, settings = {tuple(settings)}"], 1
                 worst = max(worst, error)
@@ -134,7 +134,7 @@ def judge_adam(name, function, rebound):
 JUDGES = {"softmax_forward": judge_softmax, "adam_update": judge_adam}
 
 
-def compare(label, found, wanted, rebound):
+def compare_arrays(label, found, wanted, rebound):
     """(lines that say what is wrong with an array, none if nothing is; its worst relative error)."""
     errors = np.abs(found - wanted) / np.maximum(np.abs(wanted), 1e-300)
     errors = np.where(np.isfinite(found), errors, np.inf)
