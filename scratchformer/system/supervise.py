@@ -82,7 +82,19 @@ def run_watched(work, write, mask):
     finally:
         ignore_signals()
         report(DONE)
+    if signals.received() is not None:
+        leave_at_once(code)
     return code
+
+
+def leave_at_once(code):
+    """End without Python's own end, which may crash where an exception has broken into a compiler."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(code)
 
 
 def ignore_signals():
