@@ -25,6 +25,7 @@ from scratchformer.run.job import train_run
 from scratchformer.run.own_metric import as_metric
 from scratchformer.run.place import find_place, own_folder
 from scratchformer.system.files import lock_folder, write_atomically
+from scratchformer.tools.compare import Comparison, compare
 from scratchformer.tools.course import course as lessons
 from scratchformer.tools.exchange import find_parameters, gather_arrays, read_arrays, write_arrays
 from scratchformer.tools.explain.explain import explain
@@ -107,14 +108,16 @@ class Model(run_model.Model):
 
     def figure(
         self, name: str, sequence: str | None = None, head: int = 1, dpi: int = 100,
+        beside: "Model | None" = None,
     ) -> Picture:
         """A figure by name or number, such as "13_qk_attention" or "13".
 
         sequence: tokens to follow in place of the first of `demos`; head: the one to show, from 1 on; dpi:
-        pixels an inch
+        pixels an inch; beside: another model, whose figure stands to the right, on the same scale
         """
         from scratchformer.figures.catalogue import pick_figures
         from scratchformer.figures.draw import make_figure
+        from scratchformer.figures.side_by_side import draw_pair
         from scratchformer.figures.style import own_look
 
         (name,) = pick_figures([str(name)])
@@ -123,8 +126,11 @@ class Model(run_model.Model):
             run = Run(self.run.folder, self.config)
             run.follow(sequence)
             model = Model(run, self.step, self.params)
+        model = model.with_head(head)
         with own_look():
-            return Picture(make_figure(model.with_head(head), name), dpi)
+            if beside is not None:
+                return Picture(draw_pair((model, beside), name, dpi), dpi)
+            return Picture(make_figure(model, name), dpi)
 
     def explain(
         self, tokens: str, name: str | None = None, at: str | tuple[int, ...] | None = None,
@@ -167,6 +173,11 @@ class Model(run_model.Model):
         Raises ConfigError if it does anything else.
         """
         return super().measure(as_metric(metric))
+
+    def compare(self, other: "Model") -> Comparison:
+        """What differs between two models with one vocabulary: answers that flip, attention that moves, what
+        is proved of each. RunError for two that cannot read the same windows."""
+        return compare(self, other)
 
     def prove(self, limit_seconds: float = 600) -> Proof:
         """The model judged after every context that the rule constrains."""

@@ -113,3 +113,11 @@ def test_through_the_command_line(tmp_path):
                         ("--compare-run nowhere", "no run in"), ("--compare-steps 2 2", "two steps")):
         wrong = run_cli("plus_last_even", *SET, *words.split(), cwd=tmp_path)
         assert wrong.returncode == 2 and said in wrong.stderr and wrong.stderr.count("\n") == 1, wrong.stderr
+
+
+def test_in_a_notebook(tmp_path):
+    run = sf.train("plus_last_even", settings=SETTINGS, out=tmp_path)
+    found = run.at(5).compare(run.last)
+    assert "answers that flip" in repr(found)
+    picture = run.at(5).figure("6", beside=run.last, dpi=40)
+    assert picture.figure.get_figwidth() > 15 and picture.render("png").startswith(b"\x89PNG")
