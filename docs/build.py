@@ -1,5 +1,5 @@
 """Rebuilds docs/walkthrough.md: trains the run it tells of, draws its pictures, refills its numbers; and
-docs/explore.html, the explorer of that run.
+docs/explore.html, the explorer of that run; and the outputs of the notebooks.
 
     python docs/build.py
 
@@ -21,6 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")      # the matrices are too s
 
 import tables  # noqa: E402
 from explorer import write_explorer  # noqa: E402
+from notebooks import fill_notebooks  # noqa: E402
 from PIL import Image  # noqa: E402
 from walkthrough_numbers import numbers  # noqa: E402
 
@@ -54,6 +55,7 @@ def main():
     write_atomically(backprop, tables.fill_tables(backprop.read_text("utf-8")).encode())
     for path in TEXTS:
         write_atomically(path, fill(path.read_text("utf-8"), values).encode())
+    fill_notebooks()
 
 
 def fill(text, values):

@@ -104,6 +104,7 @@ def draw_ladder(ax, model, token, position):
     ax.set(xlim=(-0.15, position + 0.15), xlabel="position of the key", ylabel="score q · k / √D")
     ax.set_xticks(range(position + 1))
     ax.axhline(0, color=GREY, linewidth=0.7, linestyle="--")
+    ax.set_ylim(*held(ax.figure, "hold_colors", *ax.get_ylim()))
     close = NEAR * np.ptp(ax.get_ylim())
     groups = [[i for i in ends if family(vocabulary[i]) == name] for name in present_families(vocabulary)]
     together = [group for group in groups if len(group) > 2 and np.ptp([ends[i] for i in group]) < close]

@@ -25,6 +25,7 @@ from scratchformer.run.job import train_run
 from scratchformer.run.own_metric import as_metric
 from scratchformer.run.place import find_place, own_folder
 from scratchformer.system.files import lock_folder, write_atomically
+from scratchformer.system.progress import Progress
 from scratchformer.tools.compare import Comparison, compare
 from scratchformer.tools.course import course as lessons
 from scratchformer.tools.exchange import find_parameters, gather_arrays, read_arrays, write_arrays
@@ -177,11 +178,17 @@ class Model(run_model.Model):
     def compare(self, other: "Model") -> Comparison:
         """What differs between two models with one vocabulary: answers that flip, attention that moves, what
         is proved of each. RunError for two that cannot read the same windows."""
-        return compare(self, other)
+        progress = Progress()
+        found = compare(self, other, progress=progress.show)
+        progress.clear()
+        return found
 
     def prove(self, limit_seconds: float = 600) -> Proof:
         """The model judged after every context that the rule constrains."""
-        return prove(self, limit_seconds)
+        progress = Progress()
+        proof = prove(self, limit_seconds, progress.show)
+        progress.clear()
+        return proof
 
 
 class Run(run_run.Run):
@@ -200,6 +207,15 @@ class Study(seeds.Sweep):
     def measure(self, metric: Metric) -> dict[int, float]:
         """A metric of yours, as in `Model.measure`, of what each seed came to: {seed: value}."""
         return measure_seeds(self, as_metric(metric))
+
+    def figure(self, name: str = "atlas", dpi: int = 100) -> Picture:
+        """A picture of all seeds: the "atlas" of their token planes in groups that are alike, or their
+        learning "curves". RunError for any other, or where no seed has anything to show."""
+        from scratchformer.figures.seeds.draw import study_figure
+        from scratchformer.figures.style import own_look
+
+        with own_look():
+            return Picture(study_figure(self, name), dpi)
 
     def __repr__(self) -> str:
         return sweep_report(self)
@@ -253,7 +269,8 @@ def load(
     Raises RunError where a parameter is missing, of another shape or not finite.
     """
     path = Path(path)
-    found = find_config(config, None, dict(settings or {}) | {"training.steps": 0}, out)
+    untrained = {"training.steps": 0, "training.warmup_steps": 0}
+    found = find_config(config, None, dict(settings or {}) | untrained, out)
     params = find_parameters(path, read_arrays(path), found)
     theta = np.concatenate([array.ravel() for array in params])
     digest = hashlib.sha256(theta.tobytes()).hexdigest()[:8]
@@ -333,4 +350,7 @@ def sweep(
     """
     found = find_config(config, None, settings, out)
     chosen = range(seeds_or_count) if isinstance(seeds_or_count, int) else list(seeds_or_count)
-    return Study(*seeds.sweep(found, chosen, own_folder(found, out) / "seeds", executor))
+    progress = Progress()
+    done = seeds.sweep(found, chosen, own_folder(found, out) / "seeds", executor, progress.show)
+    progress.clear()
+    return Study(*done)

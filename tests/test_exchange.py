@@ -102,6 +102,8 @@ def test_a_loaded_model_goes_through_figures_and_tools(tiny_run, tmp_path):
         draw_figure(model, name, tmp_path / "plots", dpi=30)
     again = sf.open_run(run.folder).last
     np.testing.assert_array_equal(again.params.W_q, tiny_run_model.params.W_q)
+    warm = sf.load(path, "plus_last_even_robust", settings, tmp_path)       # a config that warms up
+    np.testing.assert_array_equal(warm.last.params.W_q, tiny_run_model.params.W_q)
 
 
 def test_what_does_not_fit_is_told_in_a_line(tiny_run, tmp_path):

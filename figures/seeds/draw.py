@@ -6,7 +6,9 @@ from scratchformer.analysis.clusters import THRESHOLD, study_solutions
 from scratchformer.figures.draw import drawn, write_figure
 from scratchformer.figures.seeds import atlas, census, curves, grid
 from scratchformer.figures.words import counted
+from scratchformer.system.errors import RunError, nearest
 
+NOTHING = "no seed has embeddings to draw"
 MOST = 128                      # seeds that are sorted into groups: the work grows with their square
 
 
@@ -14,18 +16,36 @@ def draw_seeds(sweep, format="png", dpi=150):
     """Write seeds_learning_curves and seeds_atlas into the sweep's folder; returns a line on the groups."""
     path = sweep.folder / f"seeds_learning_curves.{format}"
     write_figure(path, dpi, drawn, curves.SIZE, curves.draw, [sweep])
-    results = [result for result in sweep.results if len(result.theta) and not result.note][:MOST]
+    results, solutions = sort_seeds(sweep)
     if not results:
-        return "no seed has embeddings to draw"
-    solutions = study_solutions(sweep.config, [result.params(sweep.config) for result in results])
+        return NOTHING
     members = solutions.groups.members
-    size = atlas.size(len(results), len(members))
-    path = sweep.folder / f"seeds_atlas.{format}"
+    size, path = atlas.size(len(results), len(members)), sweep.folder / f"seeds_atlas.{format}"
     write_figure(path, dpi, drawn, size, atlas.draw, sweep, results, solutions)
     sizes = ", ".join(str(len(ids)) for ids in members[:10])
     more = ", ..." if len(members) > 10 else ""
     return (f"{counted(len(results), 'seed')} fall into {counted(len(members), 'group')} "
             f"at distance < {THRESHOLD}: {sizes}{more}")
+
+
+def sort_seeds(sweep):
+    """(the first MOST results that have embeddings to draw, their solutions in groups)."""
+    results = [result for result in sweep.results if len(result.theta) and not result.note][:MOST]
+    params = [result.params(sweep.config) for result in results]
+    return results, study_solutions(sweep.config, params) if results else None
+
+
+def study_figure(sweep, name):
+    """The "atlas" or the learning "curves" of a sweep as a Figure; RunError if there is none."""
+    if name == "curves":
+        return drawn(curves.SIZE, curves.draw, [sweep])
+    if name != "atlas":
+        raise RunError(f"no picture {name!r} of a study{nearest(name, ['atlas', 'curves'])}")
+    results, solutions = sort_seeds(sweep)
+    if not results:
+        raise RunError(NOTHING)
+    size = atlas.size(len(results), len(solutions.groups.members))
+    return drawn(size, atlas.draw, sweep, results, solutions)
 
 
 def draw_compare(one, other, folder, format="png", dpi=150):

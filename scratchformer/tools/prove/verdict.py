@@ -65,6 +65,9 @@ class Proof(NamedTuple):
         """0 if the model is proved right after all producible contexts, else 1."""
         return 1 if self.producible.wrong or self.producible.open else 0
 
+    def __repr__(self):
+        return prove_report(self)
+
 
 def prove_report(proof):
     """The outcome as text, at most 80 columns wide."""
