@@ -103,6 +103,7 @@ def test_an_installed_wheel_in_an_empty_folder(source, tmp_path):
         "nbclient.NotebookClient(notebook, timeout=300).execute(); print('executed')"
     )
     done = subprocess.run(
-        [folder / "python", "-c", code, notebooks.NOTEBOOKS / "tour.ipynb"], cwd=empty, env=environment, capture_output=True, text=True
+        [folder / "python", "-c", code, notebooks.NOTEBOOKS / "tour.ipynb"], cwd=empty, env=environment,
+        capture_output=True, text=True,
     )
     assert done.stdout == "executed\n", done.stderr
