@@ -3,7 +3,6 @@
 import numpy as np
 
 from scratchformer.analysis.answers import landings, right_without_attention
-from scratchformer.analysis.decision_map import answer_landings
 from scratchformer.analysis.families import present_families
 from scratchformer.analysis.followed import follow_all
 from scratchformer.analysis.landscape import flat, frame
@@ -36,7 +35,7 @@ def draw(fig, model):
     if plane:
         reached = np.reshape(frame(model), (2, 2)).T
     stream, added = equal_squares(reached, np.concatenate(points[1::3]))
-    shades = region_colors(model, answer_landings(model).answers)
+    shades = region_colors(model)
     limit = largest(parts)
     for row, bottom, demo in rows_of(fig, model, demos):
         for i, name in enumerate(("embed", "attn_out", "resid_mid")):
@@ -77,7 +76,8 @@ def describe_moves(model):
         return "Attention moves the stream, and the rule asks for nothing"
     still = right_without_attention(model, cache.embed, allowed) / allowed.any(axis=-1).sum()
     moved = right.sum() / allowed.any(axis=-1).sum()
-    return f"Attention moves the stream: {moved:.2%} of answers right with it, {still:.2%} without"
+    numbers = f"{moved:.2%} of answers right with it, {still:.2%} without"
+    return f"Attention moves the stream: {numbers}" if moved > still else f"No need for attention: {numbers}"
 
 
 def equal_squares(*groups):

@@ -34,8 +34,10 @@ def show_regions(ax, model, colors, strength=1.0):
     ax.set(xlim=box[:2], ylim=box[2:], aspect="equal")
 
 
-def region_colors(model, answers):
-    """A colour a token: the answers stand out, the rest is grey."""
+def region_colors(model):
+    """A colour a token: what the rule allows in some held-out window stands out, the rest is grey."""
+    allowed = model.run.held_out.allowed
+    answers = np.flatnonzero(allowed.any(axis=(0, 1))).tolist()
     colors, rest = {}, 0
     for token in range(len(model.vocabulary)):
         if token in answers:

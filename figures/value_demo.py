@@ -7,7 +7,6 @@ from textwrap import fill
 
 from matplotlib.ticker import MaxNLocator
 
-from scratchformer.analysis.decision_map import answer_landings
 from scratchformer.analysis.followed import follow
 from scratchformer.analysis.landscape import frame, landscapes, values_in_stream
 from scratchformer.figures.landscapes import add_bar, name_plane, probability_table
@@ -73,7 +72,7 @@ def draw_demo(fig, model, number):
 def show_map(fig, model, demo):
     """The map of decisions with the sequence on its way over it, at the top."""
     ax = panel(fig, LEFT, SIZE[1] - 0.85 - MAP, MAP, MAP)
-    show_regions(ax, model, region_colors(model, answer_landings(model).answers), 0.6)
+    show_regions(ax, model, region_colors(model), 0.6)
     names_at = label_regions(ax, model, 11)
     draw_moves(ax, demo.cache.embed[0], demo.cache.resid_mid[0], demo, names_at)
     name_plane(ax)

@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib import colormaps
 
-from scratchformer.analysis.answers import single_answers
 from scratchformer.analysis.landscape import landscapes, square_box
 from scratchformer.analysis.scores import focus
 from scratchformer.figures.labels import add_labels
@@ -37,7 +36,7 @@ def scene(fig, snapshots):
         f"numbers: where {name} lands on average for each answer",
     )
     box = square_box(held_box(embed, landed), 0.1)
-    shades = region_colors(run.last, sorted({int(i) for i in np.unique(single_answers(run.last)) if i >= 0}))
+    shades = region_colors(run.last)
     shades = np.array([shades[token] for token in range(V)])
     probs = landscapes(run.at(snapshots.steps[0]), box)
     ax = panel(fig, 0.6, 0.75, MAP, MAP)

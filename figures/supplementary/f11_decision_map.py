@@ -27,7 +27,7 @@ def draw(fig, model):
         explain(fig, model)
         return
     ax = panel(fig, 1.05, 0.55, SIDE, SIDE)
-    colors = region_colors(model, found.answers)
+    colors = region_colors(model)
     show_regions(ax, model, colors)
     ax.set_xlabel(dim_names(2)[0])
     ax.set_ylabel(dim_names(2)[1])

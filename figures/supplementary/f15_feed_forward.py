@@ -29,7 +29,7 @@ def draw(fig, model):
         return
     params, box = model.params, frame(model)
     found = answer_landings(model)
-    colors = region_colors(model, found.answers)
+    colors = region_colors(model)
     regions = frame_regions(model)
     shades = [colors[region.token] for region in regions]
     moved = [bend(model, region.corners) for region in regions]

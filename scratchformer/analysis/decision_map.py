@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchformer.analysis.answers import landings
+from scratchformer.analysis.answers import landings, single_answers
 from scratchformer.analysis.landscape import frame
 from scratchformer.analysis.scores import focus
 
@@ -171,7 +171,7 @@ def answer_landings(model):
     """The Landings of a model's held-out windows."""
     cache, allowed, right = landings(model)
     query, position = focus(model)
-    single = np.where(allowed.sum(axis=-1) == 1, allowed.argmax(axis=-1), -1)
+    single = single_answers(model)
     chosen = (single >= 0) & (cache.tokens == query)
     answers = np.unique(single[chosen]).tolist()
     ends = [cache.resid_mid[chosen & (single == answer)].mean(axis=0) for answer in answers]
