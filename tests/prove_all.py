@@ -1,10 +1,11 @@
 """Proves, checks, samples and decompiles the model of every config: what the docs claim of proofs.
 
-    python tests/prove_all.py                   # some twenty minutes
-    python tests/prove_all.py --seeds 10        # besides: at block_size 5, seeds 0 to 9 against the enumeration
+    python tests/prove_all.py                   # some ten minutes
+    python tests/prove_all.py --seeds 10        # at block_size 5, seeds 0 to 9 against the enumeration
 
-For each config: cases and seconds of the proof, what the checker says of the certificate and in which time, how
-many of SAMPLE contexts drawn at random contradict the verdict of their case (must be 0), and the program.
+For each config: cases and seconds of the proof, what the checker says of the certificate and in which
+time, how many of SAMPLE contexts drawn at random contradict the verdict of their case (must be 0), and the
+program.
 """
 
 import argparse
@@ -72,13 +73,14 @@ def row(name, folder):
     return (
         name, f"{proof.any.wrong.total():,} of {proof.any.total.total():,}", f"{proof.any.open:,}",
         f"{proof.judged:,}", f"{proof.seconds:.2f}", checked, contradictions(model, proof, SAMPLE),
-        program.lines, f"{program.bits:,} + {program.exception_bits:,}", f"{program.agree:,} of {program.contexts:,}",
+        program.lines, f"{program.bits:,} + {program.exception_bits:,}",
+        f"{program.agree:,} of {program.contexts:,}",
         f"{len(program.exceptions):,}", listed,
     )
 
 
 def against_enumeration(name, seeds, folder):
-    """How many of a config's seeds, half trained every second one, have another count than the enumeration."""
+    """The seeds of a config, half trained every second one, that have another count than the enumeration."""
     differ = []
     for seed in range(seeds):
         settings = ["model.block_size=5", f"training.seed={seed}", "data.num_sequences=400"]
