@@ -177,5 +177,6 @@ def test_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("def says(history):\n    ") and (tmp_path / "config/program.py").is_file()
     assert "proved: with its exceptions it is the model after every context" in done.stdout
+    assert (tmp_path / "config/program.png").is_file()
     done = run_cli("decompile", tmp_path / "config/config.toml", "--decompile-limit", "0")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
