@@ -440,9 +440,15 @@ def test_kill_9_two_hundred_times(tmp_path):
 
 
 def test_what_the_dead_left_is_swept(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", ""])
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    child.stdout.read()                         # to its end
+    child.stdout.close()
+    until = time.monotonic() + 5
+    while is_alive(child.pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert is_alive(os.getpid()) and not is_alive(child.pid)        # though nobody has asked how it ended
     child.wait()
-    assert is_alive(os.getpid()) and not is_alive(child.pid)
+    assert not is_alive(child.pid)
     (tmp_path / "plots").mkdir()
     names = [f".a.png.{child.pid}.tmp", f".b.{child.pid}.tmp.mp4", f".a.png.{os.getpid()}.tmp", ".x.tmp",
              "a.png", ".lock", f".a.{10**30}.tmp"]
@@ -450,6 +456,17 @@ def test_what_the_dead_left_is_swept(tmp_path):
         (tmp_path / "plots" / name).write_text("")
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(names[2:])
+
+
+def test_a_command_that_only_looks_sweeps_as_well(copy, tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    (run,) = copy.glob("plus_last_even*")
+    left = run / "plots" / f".02_learning_curve.png.{child.pid}.tmp"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("")
+    done = run_cli(CONFIG, *SETTINGS, "--visualize", "--figure", "2", "--out", copy)
+    assert done.returncode == 0 and not left.exists(), done.stderr
 
 
 # the same every time, and somewhere to say so

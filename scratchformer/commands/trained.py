@@ -50,15 +50,13 @@ def train_model(args, run, looking=True):
     import scipy                        # of which Numba's compiled code needs the BLAS, and aborts without
 
     from scratchformer.run.job import train_run
-    from scratchformer.run.place import note_state
-    from scratchformer.system.files import lock_folder
+    from scratchformer.run.place import look_at
 
     assert scipy
     seconds = None
     looking = looking and run.steps and run.files.can_resume() and not (args.resume or args.retrain)
     if args.visualize or looking:
-        lock_folder(run.folder)
-        note_state(run)
+        look_at(run)
     else:
         seconds = train_run(run, args.resume, args.retrain)
     step = getattr(args, "step", None)

@@ -91,6 +91,13 @@ def describe_other(files):
     return "a run of other settings"
 
 
+def look_at(run):
+    """Hold a run's folder to read it, sweep what killed processes left in it, and say what state it is in."""
+    lock_folder(run.folder)
+    remove_leftovers(run.folder)
+    note_state(run)
+
+
 def note_state(run):
     """Say it, on stderr, where a run is not finished, or the engine has changed since it was trained."""
     total = run.config.training.steps

@@ -85,11 +85,15 @@ def remove_leftovers(folder):
     for path in folder.rglob(".*.tmp*"):
         match = TEMPORARY.fullmatch(path.name)
         if match and not is_alive(int(match[1])):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:             # in a folder that may only be read
+                pass
 
 
 def is_alive(pid):
-    """Whether there is a process of that number, as far as can be asked without harm."""
+    """Whether there is a process of that number, as far as can be asked without harm; not one that has ended
+    and whose parent has not asked how."""
     if os.name != "posix":              # elsewhere os.kill would end it
         return True
     try:
@@ -98,7 +102,10 @@ def is_alive(pid):
         return False
     except PermissionError:
         pass
-    return True
+    try:
+        return read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] != b"Z"
+    except (OSError, IndexError):       # no /proc, or it has ended by now
+        return True
 
 
 LOCKS = {}                              # folder: the open file of its lock, as long as this process lives
