@@ -48,7 +48,6 @@ RC = {
     "xtick.labelsize": 8, "ytick.labelsize": 8, "xtick.color": INK, "ytick.color": INK,
     "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3, "ytick.major.size": 3,
     "legend.fontsize": 8.5, "legend.frameon": False, "figure.facecolor": "white", "svg.hashsalt": "figures",
-    "axes.titley": 1.0,                 # where it would be moved to, without asking every tick for its place
     "svg.fonttype": "none",             # text stays text
 }
 

@@ -31,7 +31,7 @@ from scratchformer.tools.prove.certificate import write_certificate  # noqa: E40
 from scratchformer.tools.prove.prove import prove  # noqa: E402
 
 SAMPLE, AT_ONCE = 10**6, 10**5
-PROVING, DECOMPILING = 120, 60          # seconds
+PROVING, CHECKING, DECOMPILING = 60, 120, 30            # seconds, at most
 HALF = 1500                             # steps of a model that is half trained
 
 
@@ -66,8 +66,12 @@ def row(name, folder):
     start = time.perf_counter()
     checked = "too many cases"
     if certificate:
-        done = subprocess.run([sys.executable, check_certificate.__file__, certificate], capture_output=True)
-        checked = f"{'yes' if done.returncode == 0 else 'NO'}, {time.perf_counter() - start:.1f} s"
+        command = [sys.executable, check_certificate.__file__, certificate]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=CHECKING)
+            checked = f"{'yes' if done.returncode == 0 else 'NO'}, {time.perf_counter() - start:.1f} s"
+        except subprocess.TimeoutExpired:
+            checked = f"not done in {CHECKING} s"
     program = decompile(model, DECOMPILING)
     listed = "all" if program.exact else f"not all: {program.open:,} open"
     return (

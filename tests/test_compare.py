@@ -13,7 +13,7 @@ from scratchformer.system.errors import RunError
 from scratchformer.tools.compare import compare, comparison_report
 
 SETTINGS = dict(entry.split("=") for entry in TINY)
-SET = [word for setting in SHORT for word in ("--set", setting)]
+SET = [word for setting in (*SHORT, "model.block_size=4") for word in ("--set", setting)]
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def test_a_loaded_model_goes_through_figures_and_tools(tiny_run, tmp_path):
     np.testing.assert_array_equal(model("5 8 3 +").logits, logits)
     assert run.steps == [0] and run.history["rule_error"][0] == run.judge.measure(model.params)[2]
     assert "8" in model.explain("5 8 3 +", brief=True)
-    assert model.ablate("v=0").constrained and model.prove(60).producible.total.total() > 1e6
+    assert model.ablate("v=0").constrained and model.prove(2).producible.total.total() > 1e6
     for name in figure_names():
         draw_figure(model, name, tmp_path / "plots", dpi=30)
     again = sf.open_run(run.folder).last

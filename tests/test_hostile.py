@@ -19,7 +19,7 @@ import harness  # noqa: E402
 
 KINDS = [importlib.import_module(path.stem) for path in sorted(HERE.glob("trials_*.py"))]
 TRIALS = [trial for module in KINDS for trial in module.TRIALS]
-FAST = 4                                # of a kind, by default
+FAST = 3                                # of a kind, by default
 COUNTS = {"trials": Counter(), "passed": Counter()}
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")

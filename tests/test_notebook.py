@@ -13,8 +13,8 @@ SAID = {                                # in the outputs of each
     "tour": ("2 of 8,192 constrained held-out positions wrong", "all gradients right", "scores[3,1]",
              "answers that flip", "rule error", "every context of 1 to 8 tokens"),
     "backprop_by_hand": ("complex step", "right: all gradients agree", "all gradients right"),
-    "own_rule": ("0 of 7,835 constrained", "of 8 seeds learned the rule", "every context of 1 to 8 tokens"),
-    "research_note": ("rule error", "of 8 seeds learned the rule", "the same model: True"),
+    "own_rule": ("0 of 7,835 constrained", "of 6 seeds learned the rule", "every context of 1 to 8 tokens"),
+    "research_note": ("rule error", "of 4 seeds learned the rule", "the same model: True"),
 }
 PICTURES = {"tour": 3, "backprop_by_hand": 0, "own_rule": 5, "research_note": 2}
 
@@ -33,7 +33,9 @@ def test_there_are_four():
     assert {path.stem for path in notebooks.NOTEBOOKS.glob("*.ipynb")} == set(SAID)
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", [
+    *sorted(SAID.keys() - {"own_rule"}), pytest.param("own_rule", marks=pytest.mark.slow),
+])
 @pytest.mark.filterwarnings("ignore")           # of the notebooks' machinery
 def test_a_notebook_runs_and_shows_what_it_says(name, tmp_path):
     pytest.importorskip("nbformat"), pytest.importorskip("nbclient")

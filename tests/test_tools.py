@@ -81,7 +81,7 @@ def test_ablation_and_causal_figures(out):
     (["--ablate", "attention[+ -> ]"], "intervention"),
     (["--explain", "1 2", "--prove"], "one at a time"),
     (["--explain", "1 2", "--name", "W_q", "--pdb"], "--name W_q: no such array"),
-    (["--causal", "--figure", "3"], "--figure does not go with causal, only with train, video"),
+    (["--causal", "--figure", "3"], "--figure does not go with causal, only with train, compare, video"),
     (["--prove", "--prove-limit", "0"], "--prove-limit 0: must be above 0"),
 ])
 def test_mistakes_are_told_before_anything_is_written(tmp_path, arguments, message):

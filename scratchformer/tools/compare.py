@@ -14,7 +14,7 @@ from scratchformer.run.judge import count_wrong, lands_right
 from scratchformer.system.errors import RunError
 from scratchformer.tools.prove.prove import prove
 
-PROVING = 60.0                          # seconds for the proof of each model, at most
+PROVING = 20.0                          # seconds for the proof of each model, at most
 SHOWN = 5                               # answers that flip, in the report
 KINDS = {                               # of flips: (right before, right after) -> what became of the answer
     (False, True): "become right", (True, False): "become wrong", (False, False): "stay wrong, another way",
