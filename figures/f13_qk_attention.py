@@ -15,7 +15,7 @@ from scratchformer.figures.words import counted, head_shown, sentence
 
 HEADING = "Queries, keys and attention"
 QUESTION = "Who reads from whom?"
-LOOK = "the framed rows, where the rule asks: the bright cell should hold the answer"
+LOOK = "the framed rows, where the rule asks, and beside each how much of its attention goes to the answer"
 SIZE = (12, 10.4)
 
 
@@ -33,9 +33,9 @@ def draw(fig, model):
         ax = panel(fig, 0.6, bottom, 0.9, TALL)
         vector_map(ax, q, demo.words, limit, "query q")
         mark_rows(ax, demo)
-        bars = [f"{name}, all rows" * (not row) for name in ("value", "score", "share read")]
+        bars = [name * (not row) for name in ("value", "score", "share read; beside a row: of the answer")]
         vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k", bars[0])
-        ax = panel(fig, 3.6, bottom, TALL, TALL)
+        ax = panel(fig, 3.75, bottom, TALL, TALL)
         qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, demo)
         ax = panel(fig, 6.25, bottom, 1.6, TALL)
         square_map(ax, scores, demo.words, "scores q·k/√D, masked", SIGNED, -high, high, bars[1])

@@ -86,7 +86,8 @@ def attention_map(fig, left, bottom, demo, bar):
 
 
 def mark_rows(ax, demo, values=None, form=".0%"):
-    """Frame the rows where the rule speaks and veil the others; values (T, T): the largest beside each.
+    """Frame the rows where the rule speaks and veil the others; values (T, T): beside each row what falls to
+    the keys that hold an answer, the sum of shares or the highest score, and nothing where no key does.
 
     Nothing is marked where the rule says nothing at all.
     """
@@ -103,10 +104,13 @@ def mark_rows(ax, demo, values=None, form=".0%"):
         [rows[t] for t in where], facecolors="none", edgecolors=INK, linewidths=1.3, zorder=4, clip_on=False,
     ))
     for t in where if values is not None and 72 * inches(ax)[1] / T > 8 else ():
-        ax.annotate(
-            number(values[t, : t + 1].max(), form), (t + 0.5, t), (3, 0), textcoords="offset points",
-            va="center", fontsize=8, fontweight="bold",
-        )
+        answers = demo.allowed[t, demo.cache.tokens[0, : t + 1]]
+        if answers.any():
+            found = values[t, : t + 1][answers]
+            ax.annotate(
+                number(found.sum() if form.endswith("%") else found.max(), form), (t + 0.5, t), (3, 0),
+                textcoords="offset points", va="center", fontsize=8, fontweight="bold",
+            )
 
 
 def named(demo):

@@ -37,7 +37,7 @@ HALF = 1500                             # steps of a model that is half trained
 
 def contradictions(model, proof, count):
     """How many of so many contexts drawn at random, of each length alike, are judged otherwise than the case
-    they lie in, and how many lie in none that is settled."""
+    they lie in."""
     rng, T, V = np.random.default_rng(0), model.config.model.block_size, len(model.vocabulary)
     wrong = 0
     for length in range(1, T + 1):
@@ -46,11 +46,14 @@ def contradictions(model, proof, count):
         while left > 0 and cases:
             contexts = rng.integers(0, V, (min(left, AT_ONCE), length))
             left -= len(contexts)
-            logits = model.forward(contexts).logits[:, -1]
+            predicted = model.forward(contexts).logits[:, -1].argmax(axis=1)
+            ending = {token: np.flatnonzero(contexts[:, -1] == token) for token in range(V)}
             for case in cases:
                 if case.verdict in ("right", "wrong"):
-                    inside = case.members[np.arange(length), contexts].all(axis=1)
-                    right = np.isin(logits[inside].argmax(axis=1), case.answer)
+                    among = ending[case.key[1]]                 # all of a case end in one token
+                    for t in range(length - 1):
+                        among = among[case.members[t, contexts[among, t]]]
+                    right = np.isin(predicted[among], case.answer)
                     wrong += int((right != (case.verdict == "right")).sum())
     return wrong
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from scratchformer.analysis.answers import single_answers
 from scratchformer.analysis.decision_map import answer_landings, areas_by_token, frame_regions
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus
 from scratchformer.figures.labels import add_labels_beside
-from scratchformer.figures.landscapes import explain
+from scratchformer.figures.landscapes import explain, probability_table
 from scratchformer.figures.regions import label_regions, region_colors, show_regions
 from scratchformer.figures.style import HALO, INK, figure_title, panel
 from scratchformer.figures.words import code, dim_names, listed
@@ -24,7 +25,7 @@ def draw(fig, model):
     figure_title(fig, model, finding(model, found))
     C = model.config.model.n_embd
     if C != 2:
-        explain(fig, model)
+        draw_table(fig, model)
         return
     ax = panel(fig, 1.05, 0.55, SIDE, SIDE)
     colors = region_colors(model)
@@ -39,10 +40,23 @@ def finding(model, found):
     if not found.constrained:
         return "Where the stream lies decides what is predicted"
     share = found.right / found.constrained
+    if model.config.model.n_embd != 2:
+        return f"Where the rule asks, {share:.2%} of top predictions are allowed"
     return "Attention moves the stream: " + (
         "every answer lands in its own region" if share == 1 else
         f"{share:.2%} of answers land in their own region"
     )
+
+
+def draw_table(fig, model):
+    """In place of the map, where there is none: what is predicted on average where each answer is asked."""
+    single = single_answers(model)
+    answers = np.unique(single[single >= 0])
+    if not len(answers):
+        explain(fig, model)
+        return
+    probs = np.array([model.held_out.probs[single == answer].mean(axis=0) for answer in answers])
+    probability_table(fig, model, probs, [model.vocabulary[answer] for answer in answers], "answer asked")
 
 
 def draw_arrows(ax, model, found, colors, names):
@@ -76,9 +90,10 @@ def caption(model):
         return (
             "Which token is predicted depends on the stream after attention. With two dimensions that is a "
             f"map of exact polygons; this model has n_embd = {C}, and a map of two of its dimensions would "
-            "not be true of the others, so it is left out. What attention adds, and what the LM head makes "
-            "of it, the figures of single sequences show for any number of dimensions, and the figures of "
-            "causal evidence say which parts of it the answers need."
+            "not be true of the others. So it is left out, and a table says what is predicted on average "
+            "where each answer is asked. What attention adds, and what the LM head makes of it, the figures "
+            "of single sequences show for any number of dimensions, and the figures of causal evidence say "
+            "which parts of it the answers need."
         )
     found = answer_landings(model)
     regions = frame_regions(model)
