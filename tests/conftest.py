@@ -101,7 +101,13 @@ def tiny_run(tmp_path_factory):
     return train_run(tmp_path_factory.mktemp("runs") / "plus_last_even")
 
 
-@pytest.fixture(scope="session", params=ODD, ids=" ".join)
+SLOW = (1, 4)                                   # of ODD: what they hold the others hold in part
+
+
+@pytest.fixture(scope="session", params=[
+    pytest.param(odd, id=" ".join(odd), marks=[pytest.mark.slow] * (number in SLOW))
+    for number, odd in enumerate(ODD)
+])
 def odd_run(request, tmp_path_factory):
     """A finished run of 4 steps of one of the odd models."""
     return train_run(tmp_path_factory.mktemp("runs") / "odd", *SHORT, *request.param)

@@ -421,6 +421,7 @@ def test_a_worker_that_is_killed_and_memory_that_is_too_small(copy, tmp_path):
         refused(drive(tmp_path, before, *args, "5", "6"), "a process was killed (out of memory?)", 1)
 
 
+@pytest.mark.slow
 def test_kill_9(tmp_path):
     settings = (*TINY, "training.steps=400", "training.checkpoint_every=4", "training.eval_every=40")
     names = ("training", "drawing", "filming")
