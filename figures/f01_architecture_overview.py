@@ -5,6 +5,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from scratchformer.engine.names import PARAMETER_NAMES, TABLE
+from scratchformer.figures.sequences import written
 from scratchformer.figures.style import GREY, INK, K, Q, V, figure_title, panel
 from scratchformer.figures.words import counted, listed
 
@@ -14,7 +15,7 @@ LOOK = "the thick stream on the left: each layer reads it and adds to it"
 SIZE = (10, 10.5)                               # all places below are in inches
 STREAM, TRUNK = "#7b4fa3", 1.5                  # colour and x of the residual stream
 DIMS = {
-    "B": "batch", "T": "time: positions in the window", "C": "embedding", "H": "attention heads",
+    "B": "sequences at once", "T": "time: positions in the window", "C": "embedding", "H": "attention heads",
     "D": "head size", "F": "hidden units", "V": "vocabulary",
 }
 BLOCKS = {                                      # left, bottom, width, height
@@ -47,7 +48,7 @@ ROUTES = (                                      # straight arrows from box to bo
 
 def draw(fig, model):
     """Boxes for arrays, arrows for what is computed from what; shapes are those of the live arrays."""
-    windows = batch(model)
+    windows = model.data.train_windows[:1]
     params = model.params
     cache = model.forward(windows[:, :-1], windows[:, 1:])
     arrays = params._asdict() | cache._asdict()
@@ -62,7 +63,9 @@ def draw(fig, model):
     has_output = params.W_o.size > 0
     for name, place in PLACES.items():
         if name != "W_o" or has_output:
-            draw_box(ax, name, *place, np.shape(arrays[name]))
+            draw_box(ax, name, *place, arrays[name])
+    sequence = written([model.vocabulary[token] for token in cache.tokens[0]])
+    ax.text(TRUNK - 1.15, 9.77, f"here: {sequence}", fontsize=8.5, va="bottom", color="#5a6672")
     for route in ROUTES:
         arrow(ax, between(*route.split()))
     draw_turns(ax, has_output)
@@ -72,12 +75,8 @@ def draw(fig, model):
     for x, y, text in ((7.525, 3.72, "ReLU"), (7.525, 1.34, "softmax")):
         ax.text(x, y, text, fontsize=8, ha="center", va="center", color="#5a6672", bbox=OPERATION)
     last = {"C": cache.embed.shape[2], "F": cache.ffn_pre.shape[2], "V": cache.logits.shape[2]}
-    draw_dims(ax, dict(zip("BHTD", cache.q.shape, strict=True)) | last)
-
-
-def batch(model):
-    """The training windows whose pass is shown."""
-    return model.data.train_windows[: model.config.training.batch_size]
+    sizes = dict(zip("BHTD", cache.q.shape, strict=True)) | last
+    draw_dims(ax, sizes, model.config.training.batch_size)
 
 
 def size(arrays):
@@ -93,7 +92,7 @@ def box(left, bottom, width, height, fill, edge, rounding):
     )
 
 
-def draw_box(ax, name, x, y, width, shape):
+def draw_box(ax, name, x, y, width, array):
     """One array: its name, its symbol, its dims and their live values."""
     entry = TABLE[name]
     learned = name in PARAMETER_NAMES
@@ -105,13 +104,14 @@ def draw_box(ax, name, x, y, width, shape):
     ax.text(left, y + 0.1, name, va="center", color=color, fontweight="bold", fontsize=8.5, zorder=4)
     if entry.symbol != name:
         ax.text(right, y + 0.1, entry.symbol, ha="right", va="center", color="#666666", fontsize=8, zorder=4)
-    ax.text(left, y - 0.11, shape_text(entry.dims, shape), va="center", fontsize=8, zorder=4)
+    ax.text(left, y - 0.11, shape_text(entry.dims, array), va="center", fontsize=8, zorder=4)
 
 
-def shape_text(dims, shape):
-    """Dims and their values, such as (B, T, C) = (8, 8, 2)."""
+def shape_text(dims, array):
+    """Dims and their values, such as (B, T, C) = (1, 8, 2), or the one number that there is."""
+    shape = np.shape(array)
     if not shape:
-        return "one number"
+        return f"one number: {array:.3f}"
     return f"({', '.join(dims.split())}) = ({', '.join(map(str, shape))})"
 
 
@@ -170,12 +170,13 @@ def draw_stream(ax, use_residual):
                     color=STREAM if use_residual else GREY)
 
 
-def draw_dims(ax, sizes):
+def draw_dims(ax, sizes, batch_size):
     """What the dims stand for, and their values; which boxes are learned."""
     for row, (dim, meaning) in enumerate(DIMS.items()):
         y = 9.62 - 0.19 * row
         ax.text(6.7, y, f"{dim} = {sizes[dim]}", fontweight="bold", va="center")
         ax.text(7.5, y, meaning, va="center")
+    ax.text(9.0, 9.62, f"(in training {batch_size})", va="center", color="#5a6672")
     for x, fill, edge, rounding, text in (
         (3.35, "#fdf1cf", "#c09a2b", 0.04, "learned"), (4.6, "white", "#77818c", 0.1, "computed or given"),
     ):
@@ -203,8 +204,9 @@ def caption(model):
         else "Since `C` is 1, the stream is a point on a line."
     )
     return (
-        "Every box is an array of the model, with the shape it has as "
-        f"{counted(len(batch(model)), 'training window')} pass through; yellow boxes are learned, white ones "
+        "Every box is an array of the model, with the shape it has as one training window passes through; "
+        f"training takes {counted(model.config.training.batch_size, 'window')} at once. Yellow boxes are "
+        "learned, white ones "
         "given or computed. Read it from the tokens down the left side: attention, with its queries, keys "
         f"and values, and the feed-forward layer read this stream, {stream}, and the LM head turns it into a "
         f"probability for each of {len(model.vocabulary)} next tokens. Of {size(params):,} learned numbers, "

@@ -12,6 +12,10 @@ LOOK = "the lower panel, where the red line falls; above, how close the loss com
 SIZE = (10, 6.6)
 GENERATED, METRIC = "#00868b", "#7a5c00"
 LEFT, WIDTH = 0.75, 6.9                 # of the panels; the curves' names stand to their right
+END_NAMES = {                           # what is measured on which sample, where a line ends
+    "training loss": "training sample", "held-out loss": "held-out sample",
+    "rule error": "in held-out text", "generated rule error": "in its own text",
+}
 LEVELS = (0.1, 0.01)                    # rule errors whose first crossing is marked
 
 
@@ -35,7 +39,7 @@ def draw(fig, model):
     loss_ax.set(ylabel="loss, nats a token", ylim=(losses.min() - pad, losses.max() + pad))
     curve(error_ax, steps, history["rule_error"], WRONG, "rule error", linestyle="--")
     curve(error_ax, steps, history["generated_rule_error"], GENERATED, "generated rule error", linestyle=":")
-    error_ax.set(ylabel="share of constrained tokens", xlabel="training step", ylim=(-0.03, 1.03))
+    error_ax.set(ylabel="rule error", xlabel="training step", ylim=(-0.03, 1.03))
     error_ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     if metric is not None:
         above = error_ax.twinx()
@@ -70,7 +74,10 @@ def name_lines(ax, form):
     """The name of each line and its last value to the right of its end."""
     named = [line for line in ax.lines if line.get_label()[0] != "_"]
     ends = [float(line.get_ydata()[-1]) for line in named]
-    texts = [f"{line.get_label()} {format(end, form)}" for line, end in zip(named, ends, strict=True)]
+    texts = [
+        f"{END_NAMES.get(line.get_label(), line.get_label())} {format(end, form)}"
+        for line, end in zip(named, ends, strict=True)
+    ]
     name_ends(ax, ends, texts, [line.get_color() for line in named])
 
 
@@ -101,10 +108,10 @@ def finding(model):
         return "The loss falls; the rule constrains nothing that is measured"
     found = crossings(history)
     if found and found[-1][0] == LEVELS[-1]:
-        return f"The rule is learned: its error is first below 1% at step {found[-1][1]:,}"
+        return f"The rule is learned: in held-out text its error is first below 1% at step {found[-1][1]:,}"
     if history["rule_error"][0] < LEVELS[-1]:
         return "The rule is followed from the start"
-    return f"The rule is not learned: its error ends at {history['rule_error'][-1]:.1%}"
+    return f"The rule is not learned: in held-out text its error ends at {history['rule_error'][-1]:.1%}"
 
 
 def lowest_loss(model):

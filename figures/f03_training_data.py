@@ -3,14 +3,15 @@
 import numpy as np
 
 from scratchformer.analysis.answers import count_right, judge_sequences
-from scratchformer.figures.cells import draw_cells, share, verdict_legend
+from scratchformer.analysis.sources import answer_sources
+from scratchformer.figures.cells import draw_cells, name_rule, share, verdict_legend
 from scratchformer.figures.style import figure_title, panel
 from scratchformer.figures.words import code, counted
 
 HEADING = "Training data"
 QUESTION = "What does the model learn from?"
-LOOK = "the green cells, and for each the token that its answer comes from"
-SIZE = (10, 4.1)
+LOOK = "the green cells, and the arc over each from the token that the answer is taken from"
+SIZE = (10, 5.2)
 SHOWN = 6
 
 
@@ -22,10 +23,13 @@ def draw(fig, model):
     tokens = sum(map(len, everything))
     follow = "and each follows it" if right == constrained else "and not all follow it"
     figure_title(fig, model, f"Training data: the rule fixes {constrained / tokens:.0%} of tokens, {follow}")
-    ax = panel(fig, 0.5, 0.55, 9.35, 2.5)
-    draw_cells(ax, model, everything[:SHOWN], verdicts[:SHOWN])
+    shown = everything[:SHOWN]
+    sources = [answer_sources(model, sequence, len(sequence)) for sequence in shown]
+    name_rule(fig, model)
+    ax = panel(fig, 0.5, 0.55, 9.35, 3.2)
+    draw_cells(ax, model, shown, verdicts[:SHOWN], sources)
     ax.set_ylabel("sequence")
-    verdict_legend(fig, 3.25)
+    verdict_legend(fig, 4.0, verdicts[:SHOWN], sources)
 
 
 def caption(model):
@@ -46,7 +50,9 @@ def caption(model):
     return (
         "Each row is a sequence of the training set, read from left to right. A green cell with ✓ follows "
         "the rule, a red one with ✗ would break it, and at a grey one the rule says nothing about what the "
-        f"token may be. The {counted(len(everything), 'sequence')} hold {counted(len(tokens), 'token')}. "
+        "token may be. An arc comes from the token that the rule takes the answer from, if there is one: it "
+        "holds the answer, and with another token there the rule would ask for something else. The "
+        f"{counted(len(everything), 'sequence')} hold {counted(len(tokens), 'token')}. "
         f"{facts} The most frequent token is {code(model.vocabulary[most])} "
         f"({counts[most] / len(tokens):.1%}), the rarest {code(model.vocabulary[least])} "
         f"({counts[least] / len(tokens):.1%}). The same cells, filled by the model instead, follow."

@@ -1,41 +1,52 @@
 """Sequences sampled from the model before training and after: whether it can follow the rule unaided."""
 
 from scratchformer.analysis.answers import count_right, judge_sequences
-from scratchformer.figures.cells import draw_cells, share, verdict_legend
+from scratchformer.analysis.sources import answer_sources
+from scratchformer.figures.cells import draw_cells, name_rule, share, verdict_legend
 from scratchformer.figures.style import figure_title, panel
 
 HEADING = "Generated sequences"
 QUESTION = "Can the model follow the rule when it writes by itself?"
 LOOK = "red cells: there are many above, before training, and few below"
-SIZE = (10, 6.7)
+SIZE = (10, 8.2)
 SHOWN, LENGTH = 6, 40
 
 
 def draw(fig, model):
     """Above the model of step 0, below this one if it is another; judged by what the model could see."""
-    error = model.run.judge.generated_error(model.params)
-    figure_title(fig, model, "The model writes by itself: " + (
-        f"{error:.1%} of its constrained tokens break the rule" if error is not None
-        else "the rule constrains none of its tokens"
-    ))
-    verdict_legend(fig, 5.87)
     start = model.run.at(model.run.steps[0])
     shown = [start] if model.step == start.step else [start, model]
+    texts = [written(one) for one in shown]
+    figure_title(fig, model, finding([count_right(verdicts) for _, verdicts, _ in texts]))
+    name_rule(fig, model)
+    verdict_legend(fig, 7.0, sum((verdicts for _, verdicts, _ in texts), []),
+                   sum((sources for _, _, sources in texts), []))
     if len(shown) == 1:
-        fig.text(0.5, 2.3 / SIZE[1], "At a later step, that model's sequences are shown here.", ha="center",
+        fig.text(0.5, 2.6 / SIZE[1], "At a later step, that model's sequences are shown here.", ha="center",
                  fontsize=10)
-    for bottom, one in zip((3.3, 0.55), shown, strict=False):
-        sequences, verdicts = written(one)
-        ax = panel(fig, 0.5, bottom, 9.35, 2.1)
-        draw_cells(ax, model, sequences, verdicts)
+    for bottom, one, (sequences, verdicts, sources) in zip((3.9, 0.55), shown, texts, strict=False):
+        ax = panel(fig, 0.5, bottom, 9.35, 2.6)
+        draw_cells(ax, model, sequences, verdicts, sources)
         ax.set_title(f"{when(one.step)}: {share(*count_right(verdicts))}", loc="left", fontweight="bold")
         ax.set_ylabel("sequence")
 
 
+def finding(counts):
+    """How many of the tokens shown break the rule, in words: (right, constrained) before, if it is another,
+    and now."""
+    wrong = [f"{constrained - right} of {constrained}" for right, constrained in counts]
+    if not counts[-1][1]:
+        return "The model writes by itself, and the rule constrains none of its tokens"
+    if len(counts) == 1:
+        return f"Untrained, the model breaks the rule at {wrong[0]} tokens"
+    return f"The model writes by itself: {wrong[1]} tokens break the rule (untrained: {wrong[0]})"
+
+
 def written(model):
-    """(sequences sampled from the model, their verdicts)."""
-    sequences = model.generate(SHOWN, LENGTH)
-    return sequences, judge_sequences(model, sequences, model.config.model.block_size)
+    """(sequences sampled from the model, their verdicts, where their answers are taken from)."""
+    sequences, sight = model.generate(SHOWN, LENGTH), model.config.model.block_size
+    sources = [answer_sources(model, sequence, sight) for sequence in sequences]
+    return sequences, judge_sequences(model, sequences, sight), sources
 
 
 def sight(model):
@@ -71,7 +82,16 @@ def caption(model):
         f"Each row is a sequence of {LENGTH} tokens that the model wrote itself, every token sampled from "
         f"its probabilities given the {sight(model)}; {models}. Colours and "
         "marks are those of the training data, and a token is judged only by what the model could see. "
-        f"{result}. {change} Unlike the rule error of the learning "
+        f"{result}. {change} {larger_sample(model)}Unlike the rule error of the learning "
         "curve, a sampled mistake need not be the likeliest token. How the model decides is what all further "
         "figures are about, beginning with its embeddings."
+    )
+
+
+def larger_sample(model):
+    """The generated rule error, in a sentence, or nothing."""
+    error = model.run.judge.generated_error(model.params)
+    return "" if error is None else (
+        f"In the larger sample of the learning curve, {error:.1%} of the model's own constrained tokens "
+        "break the rule. "
     )

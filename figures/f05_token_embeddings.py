@@ -1,8 +1,10 @@
 """The embeddings: what the model knows of a token and of a position before it computes anything."""
 
-from scratchformer.analysis.families import family_gaps
+import numpy as np
+
+from scratchformer.analysis.families import family, family_gaps
 from scratchformer.analysis.geometry import closest_and_farthest
-from scratchformer.figures.labels import labelled_position
+from scratchformer.figures.labels import labelled_position, sharing
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.planes import position_plane, sum_plane, token_plane
 from scratchformer.figures.style import figure_title, heatmap, panel, position_colors, token_colors
@@ -11,7 +13,8 @@ from scratchformer.figures.words import counted, dim_names, listed, position_nam
 HEADING = "Embeddings"
 QUESTION = "What does the model know of a token before it has read any other?"
 LOOK = "the plane of tokens below: which ones lie together"
-SIZE = (10, 8.2)
+SIZE = (10, 8.0)
+ALIKE, MOST = 0.03, 12                  # of the farthest distance; tokens that a title names
 
 
 def draw(fig, model):
@@ -42,15 +45,20 @@ def draw(fig, model):
 
 
 def describe_pairs(model):
-    """The closest and the farthest tokens, in words."""
-    names = model.vocabulary
-    near, far, low, high = closest_and_farthest(model.params.W_token)
+    """The tokens that lie together, or the closest two, and the farthest two, in words."""
+    names, W_token = model.vocabulary, model.params.W_token
+    near, far, low, high = closest_and_farthest(W_token)
     if len(names) < 3:
         return f"{names[0]} and {names[1]} lie {low:.2f} apart"
-    return (
-        f"{names[near[0]]} and {names[near[1]]} nearly alike ({low:.2f}), "
-        f"{names[far[0]]} and {names[far[1]]} farthest apart ({high:.2f})"
+    apart = np.linalg.norm(W_token[:, None] - W_token, axis=-1)
+    together = max(((row < ALIKE * high).nonzero()[0] for row in apart), key=len)
+    alike = sharing([names[i] for i in together], among=names)
+    alike = f"{alike} tokens share one place" if alike == family(names[together[0]]) else (
+        f"{listed([names[i] for i in together])} share one place"
     )
+    if not 1 < len(together) <= MOST:
+        alike = f"{names[near[0]]} and {names[near[1]]} lie closest"
+    return f"{alike}; {names[far[0]]} and {names[far[1]]} lie farthest apart"
 
 
 def caption(model):

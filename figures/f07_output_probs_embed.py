@@ -6,7 +6,7 @@ from scratchformer.analysis.decision_map import areas_by_token, frame_regions
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.landscape import likeliest_counts
 from scratchformer.figures.labels import copy_labels, labelled_position
-from scratchformer.figures.landscapes import landscape_panels, probability_table
+from scratchformer.figures.landscapes import border_entry, landscape_panels, probability_table
 from scratchformer.figures.marks import family_legend, halo_labels
 from scratchformer.figures.planes import label_tokens, scatter_tokens
 from scratchformer.figures.style import figure_title, inches, token_colors
@@ -48,7 +48,7 @@ def draw(fig, model):
         else:
             copy_labels(labels, ax)
         halo_labels(ax)
-    family_legend(fig, vocabulary, SIZE[0] / 2, 0.2)
+    family_legend(fig, vocabulary, SIZE[0] / 2, 0.2, more=[border_entry()])
 
 
 def without(model):

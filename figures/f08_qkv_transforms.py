@@ -1,5 +1,6 @@
 """What attention makes of each token at each position: its query, its key and its value."""
 
+import numpy as np
 from matplotlib.colors import to_rgb
 
 from scratchformer.analysis.families import family_distances
@@ -11,7 +12,7 @@ from scratchformer.figures.words import dim_names, head_shown
 HEADING = "Queries, keys and values"
 QUESTION = "Which differences between tokens do the three matrices keep?"
 LOOK = "how narrow the clouds of queries and keys are beside that of the embeddings"
-SIZE = (10, 7.8)
+SIZE = (10, 7.55)
 
 
 def draw(fig, model):
@@ -37,14 +38,16 @@ def draw_transforms(fig, params, spaces, vocabulary, bottom):
     ax = panel(fig, 0.95, bottom + 3.5, 2.1, 2.3)
     pair_plane(ax, spaces["embed"], vocabulary, token_colors(vocabulary))
     ax.set_title("embed = token + position")
-    rows = dim_names(C, 4)
+    rows, names = dim_names(C, 4), ("W_q", "W_k", "W_v")
+    limit = max(float(np.abs(getattr(params, name)[:, 0]).max()) for name in names)
     for name, lead, left in (("W_q", "q", 3.85), ("W_k", "k", 6.0), ("W_v", "v", 8.15)):
         ax = panel(fig, left, bottom + 3.5, 0.98, 2.3)
-        heatmap(ax, getattr(params, name)[:, 0], rows, dim_names(D, 4, lead), "value")
+        heatmap(ax, getattr(params, name)[:, 0], rows, dim_names(D, 4, lead),
+                "value, all three" * (name == names[-1]), limit=limit)
         ax.set_title(f"{name} ({C} × {D})")
     for (name, color), left in zip((("q", Q), ("k", K), ("v", V)), (0.95, 4.13, 7.31), strict=True):
         ax = panel(fig, left, bottom, 2.5, 2.6)
-        pair_plane(ax, spaces[name], vocabulary, [to_rgb(color)] * len(vocabulary))
+        pair_plane(ax, spaces[name], vocabulary, [to_rgb(color)] * len(vocabulary), name)
         ax.set_title(f"{name} = embed · W_{name}", color=color)
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from scratchformer.analysis.attention import attention_shares, describe_answers, even_attention
+from scratchformer.analysis.attention import attention_shares, even_attention
+from scratchformer.analysis.scores import focus, looked_for
 from scratchformer.figures.insets import border, enlarge
 from scratchformer.figures.labels import shown_positions
 from scratchformer.figures.planes import scatter_tokens
@@ -20,13 +21,13 @@ def draw(fig, model):
     """Every query and every key, labelled with its token and position."""
     grid, vocabulary = model.grid, model.vocabulary
     count, _, T, _ = grid.q.shape
-    constrained, shares, _ = constrained_shares(model)
     q, k, origin, names = qk_plane(grid)
     points = np.concatenate([q, k])
     ax = panel(fig, 0.85, 0.8, 8.9, 8.25)
     set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
     insets = enlarge(ax, points)
-    figure_title(fig, model, f"Queries and keys{head_shown(model, ' of ')}: {describe_answers(model)}")
+    query, best = vocabulary[focus(model)[0]], looked_for(model)[0]
+    figure_title(fig, model, f"Queries and keys{head_shown(model, ' of ')}: {query} points to {best}")
     tokens, positions = np.repeat(vocabulary, T).tolist() * 2, list(range(T)) * count * 2
     colors = np.array([Q] * len(q) + [K] * len(k))
     rest = np.setdiff1d(np.arange(len(points)), [i for _, shown in insets for i in shown])

@@ -5,7 +5,9 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from scratchformer.analysis.families import family, present_families
 from scratchformer.analysis.followed import at_position
-from scratchformer.analysis.scores import focus, focus_shares, in_reach, key_scores, rank_keys
+from scratchformer.analysis.scores import (
+    focus, focus_shares, in_reach, key_scores, looked_for, rank_keys,
+)
 from scratchformer.figures.insets import border, enlarge
 from scratchformer.figures.labels import add_labels_beside, name_ends, shown_positions
 from scratchformer.figures.planes import scatter_tokens
@@ -33,8 +35,7 @@ def draw(fig, model):
     token, position = focus(model)
     name = at_position(vocabulary[token], position)
     shares, windows, constrained = focus_shares(model)
-    best = describe_best(grid, vocabulary, token, position)
-    figure_title(fig, model, f"What {name} looks for{head_shown(model)}: {best}")
+    figure_title(fig, model, f"What {name} looks for{head_shown(model)}: {describe_best(model)}")
     q, k, origin, names = qk_plane(grid)
     query = q[token * T + position][None]
     ax = panel(fig, 0.85, 0.8 + LOW, 7.95, 7.55)
@@ -74,13 +75,10 @@ def draw(fig, model):
     draw_ladder(panel(fig, 0.85, 0.55, 7.95, 2.1), model, token, position)
 
 
-def describe_best(grid, vocabulary, token, position):
-    """The key that scores highest, and the lowest, in words."""
-    order, T = rank_keys(grid, token, position), grid.q.shape[2]
-    names = [at_position(vocabulary[place // T], place % T) for place in (order[0], order[-1])]
-    if len(order) == 1:
-        return f"it can meet no key but {names[0]}"
-    return f"{names[0]} scores highest, {names[1]} lowest"
+def describe_best(model):
+    """What scores highest, and whether the later or the earlier key does, in words."""
+    best, rising = looked_for(model)
+    return best + {1: ", the later the better", -1: ", the earlier the better", 0: ""}[rising]
 
 
 def describe_windows(count, constrained):
@@ -95,18 +93,20 @@ def draw_ladder(ax, model, token, position):
     vocabulary, colors = model.vocabulary, token_colors(model.vocabulary)
     scores = key_scores(model.grid, token, position)
     scores = np.where(in_reach(*scores.shape, token, position), scores, np.nan)
-    ends = {}
+    ends, reach = {}, {}
     for i in np.flatnonzero(np.isfinite(scores).any(axis=1)):
         where = np.flatnonzero(np.isfinite(scores[i]))
         shape = MARKERS[family(vocabulary[i])]
         ax.plot(where, scores[i, where], color=colors[i], marker=shape, markersize=4)
-        ends[i] = scores[i, where[-1]]
+        ends[i], reach[i] = scores[i, where[-1]], where[-1]
+        ax.plot((reach[i], position + 0.15), [ends[i]] * 2, color=colors[i], linewidth=0.6, linestyle=":")
     ax.set(xlim=(-0.15, position + 0.15), xlabel="position of the key", ylabel="score q · k / √D")
     ax.set_xticks(range(position + 1))
     ax.axhline(0, color=GREY, linewidth=0.7, linestyle="--")
     ax.set_ylim(*held(ax.figure, "hold_colors", *ax.get_ylim()))
     close = NEAR * np.ptp(ax.get_ylim())
-    groups = [[i for i in ends if family(vocabulary[i]) == name] for name in present_families(vocabulary)]
+    groups = [[i for i in ends if (family(vocabulary[i]), reach[i]) == (name, last)]
+              for name in present_families(vocabulary) for last in sorted(set(reach.values()))]
     together = [group for group in groups if len(group) > 2 and np.ptp([ends[i] for i in group]) < close]
     alone = [[i] for group in groups if group not in together for i in group]
     if len(together) + len(alone) <= MOST:

@@ -5,9 +5,11 @@ import numpy as np
 from scratchformer.analysis.answers import landings, right_by_answer, right_without_attention
 from scratchformer.analysis.followed import at_position
 from scratchformer.figures.labels import add_labels_beside, labelled_position
-from scratchformer.figures.landscapes import explain, landscape_panels, probability_table, sample
+from scratchformer.figures.landscapes import (
+    border_entry, explain, landscape_panels, probability_table, sample,
+)
 from scratchformer.figures.marks import halo_labels, legend, marker
-from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, figure_title, inches, token_colors
+from scratchformer.figures.style import CORRECT, INK, WRONG, figure_title, inches, token_colors
 from scratchformer.figures.words import code, counted, sentence
 
 HEADING = "Where attention takes the stream"
@@ -45,7 +47,7 @@ def draw(fig, model):
     room = min(1, inches(axes[0])[0] / 2) ** 2
     examples = typical_points(model, cache, allowed, max(1, int(MOST * room)))
     label_examples(axes, *examples)
-    explain_marks(fig, examples[1])
+    explain_marks(fig, labelled_position(cache.tokens.shape[1]))
 
 
 def finding(right, allowed):
@@ -125,16 +127,16 @@ def score(right, count):
     return f"{right:,} of {count:,} answers right" if count else "never an answer"
 
 
-def explain_marks(fig, labels):
+def explain_marks(fig, position):
     """What the markers mean, and the labels."""
-    name, _, answer = labels[-1].partition("→")
-    texts = f"labelled: a typical {name}" + (f" whose answer is {answer}" if answer else "")
     legend(fig, [
         marker(label="answer is the panel's token, landed right", **RIGHT),
         marker(label="the same, landed wrong", **MISSED),
-        marker(label="every other position", **OTHER | {"markersize": 3}),
-        marker("o", GREY, texts, markeredgecolor="white", markersize=5),
-    ], 0.2, handletextpad=0.2)
+        marker(label="any other position", **OTHER | {"markersize": 3}),
+        marker("o", token_colors(["0"])[0], f"typical at position {position}, labelled by its answer",
+               markeredgecolor="white", markersize=5),
+        border_entry(),
+    ], 0.22, ncols=3, handletextpad=0.3)
 
 
 def caption(model):

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from scratchformer.analysis.attention import answer_attention, describe_answers
+from scratchformer.analysis.attention import answer_attention
 from scratchformer.analysis.followed import follow_all
 from scratchformer.analysis.landscape import flat
 from scratchformer.figures.marks import backdrop, legend, marker, rings
 from scratchformer.figures.sequences import (
-    TALL, attention_map, causal, common_plane, label_points, largest, mark_rows, marked, rows_of, show_plane,
-    square_map, vector_map,
+    TALL, attention_map, causal, common_plane, framed_row, label_points, largest, mark_rows, marked, rows_of,
+    show_plane, square_map, vector_map,
 )
 from scratchformer.figures.style import INK, K, PALE, Q, SIGNED, figure_title, panel
-from scratchformer.figures.words import counted, head_shown, sentence
+from scratchformer.figures.words import counted, graded, head_shown, sentence
 
 HEADING = "Queries, keys and attention"
 QUESTION = "Who reads from whom?"
@@ -33,7 +33,7 @@ def draw(fig, model):
         ax = panel(fig, 0.6, bottom, 0.9, TALL)
         vector_map(ax, q, demo.words, limit, "query q")
         mark_rows(ax, demo)
-        bars = [name * (not row) for name in ("value", "score", "share read; beside a row: of the answer")]
+        bars = [name * (not row) for name in ("value", "score", "share read")]
         vector_map(panel(fig, 1.7, bottom, 0.9, TALL), k, [], limit, "key k", bars[0])
         ax = panel(fig, 3.75, bottom, TALL, TALL)
         qk_panel(ax, back, points[2 * row], points[2 * row + 1], names, demo)
@@ -43,9 +43,17 @@ def draw(fig, model):
         attention_map(fig, 9.45, bottom, demo, bars[2])
     legend(fig, [
         marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
-        marker("o", INK, "query where the rule says what comes next (✓ model right, ✗ wrong)",
-               markerfacecolor="none", markersize=9),
+        marker("o", INK, "query where the rule asks (✓ right, ✗ wrong)", markerfacecolor="none", markersize=9),
+        framed_row("the answer's score or share"),
     ])
+
+
+def describe_answers(model):
+    """How much attention goes to the answers, in words."""
+    share, _, count = answer_attention(model)
+    if not count:
+        return "the rule asks for nothing"
+    return f"where the rule asks, {graded(share)} attention goes to the answer"
 
 
 def in_words(share, count):

@@ -7,7 +7,8 @@ from scratchformer.analysis.followed import follow_all
 from scratchformer.analysis.landscape import flat
 from scratchformer.figures.marks import backdrop, legend, marker, rings
 from scratchformer.figures.sequences import (
-    TALL, attention_map, common_plane, label_points, largest, marked, rows_of, show_plane, vector_map,
+    TALL, attention_map, common_plane, framed_row, label_points, largest, marked, rows_of, show_plane,
+    vector_map,
 )
 from scratchformer.figures.style import INK, MIXED, PALE, V, figure_title, panel
 from scratchformer.figures.words import counted, head_shown, sentence
@@ -49,8 +50,8 @@ def draw(fig, model):
     legend(fig, [
         marker("o", V, "value (line: the one read most)"), marker("s", MIXED, "mixed = attention @ v"),
         marker("o", PALE, "every value there is"),
-        marker("o", INK, "where the rule says what comes next (✓ model right, ✗ wrong)",
-               markerfacecolor="none", markersize=9),
+        marker("o", INK, "where the rule asks (✓ right, ✗ wrong)", markerfacecolor="none", markersize=9),
+        framed_row("the answer's share"),
     ])
 
 
@@ -67,9 +68,8 @@ def reading(model):
     found = most_read(model)
     if found is None:
         return "the rule asks for nothing"
-    weight, _, _ = found
     verdict = {"copy": "a copy of one value", "close": "close to one value", "blend": "a blend of values"}
-    return f"where the rule asks, {verdict[copies_or_blends(*found)]} ({weight:.1%} of attention)"
+    return f"where the rule asks, {verdict[copies_or_blends(*found)]}"
 
 
 def caption(model):

@@ -9,12 +9,12 @@ from scratchformer.analysis.landscape import flat, frame
 from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.marks import backdrop, legend, line, marker
 from scratchformer.figures.planes import scatter_tokens
-from scratchformer.figures.regions import label_regions, region_colors, show_regions
+from scratchformer.figures.regions import label_regions, landed_entries, region_colors, show_regions
 from scratchformer.figures.sequences import (
     TALL, beside, common_plane, draw_moves, largest, rows_of, show_plane, vector_map,
 )
 from scratchformer.figures.style import GREY, LINES, MARKERS, figure_title, panel, token_colors
-from scratchformer.figures.words import code, counted
+from scratchformer.figures.words import code, counted, graded
 
 HEADING = "The residual stream"
 QUESTION = "How does attention change what the next layer reads?"
@@ -25,7 +25,7 @@ SIDE = 1.55                             # of a plane, in inches
 
 def draw(fig, model):
     """One row a sequence: three matrices, then the same as points, and arrows from first to last."""
-    figure_title(fig, model, describe_moves(model))
+    figure_title(fig, model, finding(model))
     demos = follow_all(model)
     caches = [demo.cache for demo in demos]
     parts = [part[0] for cache in caches for part in (cache.embed, cache.attn_out, cache.resid_mid)]
@@ -62,11 +62,24 @@ def draw(fig, model):
         draw_moves(planes[2], embed, resid_mid, demo, names_at)
         planes[2].set_title("embed → resid_mid")
         mark_ends(planes[3], resid_mid, demo, colors, names_at)
-    meanings = ((1, "✓ prediction follows the rule"), (0, "✗ breaks it"), (-1, "the rule says nothing"))
+    meanings = ((1, "✓ follows the rule"), (0, "✗ breaks it"), (-1, "no rule there"))
     legend(fig, [
         *(marker(MARKERS[name], GREY, name) for name in present_families(model.vocabulary)),
         *(line(LINES[s], text, linewidth=2) for s, text in meanings),
+        *(landed_entries() if plane else ()),
     ])
+
+
+def finding(model):
+    """What attention does for the answers, in words."""
+    cache, allowed, right = landings(model)
+    total = allowed.any(axis=-1).sum()
+    if not total:
+        return "Attention moves the stream, and the rule asks for nothing"
+    if right.sum() <= right_without_attention(model, cache.embed, allowed):
+        return "No need for attention: as many answers are right where it moves nothing"
+    of_all = f"{graded(right.sum() / total)} answers"
+    return f"Attention moves the stream: {of_all} end in a region of what the rule allows"
 
 
 def describe_moves(model):

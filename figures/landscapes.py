@@ -1,11 +1,13 @@
 """Landscapes as panels: what the model would predict if the stream after attention lay there."""
 
+import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
 
 from scratchformer.analysis.decision_map import borders
 from scratchformer.analysis.landscape import MARGIN, frame_points, landscapes, square_box
+from scratchformer.figures.marks import line
 from scratchformer.figures.style import (
     PROBABILITY, SMALL_TICKS, color_bar, extent, inches, panel, show_matrix, ticks,
 )
@@ -52,6 +54,12 @@ def show_borders(ax, edges):
     ax.add_collection(LineCollection(
         edges, colors="white", linewidths=0.8, capstyle="round", zorder=0.5, path_effects=RIM,
     ), autolim=False)
+
+
+def border_entry():
+    """An entry of a legend: the line of `show_borders`."""
+    return line("white", "around where the panel's token is the likeliest", linewidth=1.4,
+                path_effects=[withStroke(linewidth=6, foreground=matplotlib.colormaps[PROBABILITY](0.2))])
 
 
 def explain(fig, model):

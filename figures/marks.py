@@ -26,10 +26,10 @@ def legend(fig, handles, y=0.16, x=None, **options):
     fig.legend(handles=handles, loc="center", bbox_to_anchor=place, **defaults | options)
 
 
-def family_legend(fig, vocabulary, x, y, neutral=False):
+def family_legend(fig, vocabulary, x, y, neutral=False, more=()):
     """A legend of the token families that there are, centred at (x, y) inches.
 
-    neutral: the shapes alone tell them, since colours mean something else in some panels
+    neutral: the shapes alone tell them, since colours mean something else in some panels; more: entries
     """
     handles = [
         marker(MARKERS[name], GREY, f"{name} token") if neutral
@@ -37,8 +37,8 @@ def family_legend(fig, vocabulary, x, y, neutral=False):
         for name in present_families(vocabulary)
     ]
     if not neutral:
-        handles.append(line(INK, "shade: the number", linestyle=""))
-    legend(fig, handles, y, x, handletextpad=0.2)
+        handles.append(line(INK, "the lighter, the larger the number", linestyle=""))
+    legend(fig, [*handles, *more], y, x, handletextpad=0.2)
 
 
 def backdrop(ax, points):

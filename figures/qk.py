@@ -1,5 +1,7 @@
 """What the figures of queries, keys and values share: their planes and labels."""
 
+import re
+
 import numpy as np
 from matplotlib.collections import LineCollection
 
@@ -32,14 +34,14 @@ def flatness(matrix):
     return float(values[1] / values[0]) if len(values) > 1 and values[0] else 0.0
 
 
-def pair_plane(ax, vectors, vocabulary, colors):
+def pair_plane(ax, vectors, vocabulary, colors, lead="dim"):
     """One point a token and position, (V, T, D), a token's joined in order and one of them labelled.
 
-    colors: one a token
+    colors: one a token; lead: what the axes' dimensions are called
     """
     count, T, _ = vectors.shape
     points, names = plane_of(vectors.reshape(count * T, -1))
-    set_plane(ax, points, names)
+    set_plane(ax, points, [re.sub("^dim ", f"{lead} ", name) for name in names])
     ax.locator_params(nbins=4)
     each = np.repeat(np.array(colors), T, axis=0)
     ax.add_collection(

@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
 
 from scratchformer.analysis.decision_map import areas_by_token, frame_regions
 from scratchformer.analysis.landscape import GRID, frame, plane_grid, stream_points
@@ -14,8 +15,9 @@ from scratchformer.figures.style import HALO, INK
 ANSWERS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99", "#999933",
            "#661100", "#332288", "#ddcc77")     # apart for colour-blind eyes too (after Paul Tol)
 REST = ("#d9d9d9", "#e9e9e9", "#cdcdcd", "#f2f2f2")             # of tokens that are no answer
-EMPTY = 60                              # cells a side in which it is asked whether any window lands
-NEAR = 2                                # cells around one that count as near
+EMPTY = 240                             # cells a side in which it is asked whether any window lands
+NEAR = 8                                # cells around one that count as near
+PALING = 0.72                           # of white over what no window reaches
 LEAST = 0.004                           # share of the map that a region needs for a label
 
 
@@ -56,12 +58,22 @@ def shade_empty(ax, points, box):
     ]
     used = np.zeros((EMPTY + 2 * NEAR, EMPTY + 2 * NEAR), bool)
     used[cells[1] + NEAR, cells[0] + NEAR] = True
-    shifts = range(-NEAR, NEAR + 1)
-    near = np.any([np.roll(used, (y, x), (0, 1)) for y in shifts for x in shifts], axis=0)
+    around = range(-NEAR, NEAR + 1)
+    shifts = [(y, x) for y in around for x in around if x * x + y * y <= NEAR * (NEAR + 1)]
+    near = np.any([np.roll(used, shift, (0, 1)) for shift in shifts], axis=0)
     near = near[NEAR:-NEAR, NEAR:-NEAR]
     veil = np.ones((EMPTY, EMPTY, 4))
-    veil[..., 3] = np.where(near, 0, 0.72)
+    veil[..., 3] = np.where(near, 0, PALING)
     ax.imshow(veil, extent=box, origin="lower", zorder=0.5, interpolation="bilinear", aspect="auto")
+
+
+def landed_entries():
+    """Entries of a legend: what the two strengths of the map's colours mean."""
+    color = np.array(to_rgb(ANSWERS[0]))
+    return [
+        Patch(color=color, label="strong: held-out windows land here"),
+        Patch(color=1 - (1 - PALING) * (1 - color), label="pale: none does"),
+    ]
 
 
 def label_regions(ax, model, size):

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 
 from scratchformer.figures.labels import add_labels_beside
-from scratchformer.figures.marks import along, arrows, halo_labels
+from scratchformer.figures.marks import along, arrows, halo_labels, marker
 from scratchformer.figures.style import (
     ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, color_bar, inches, panel, plane_of, set_plane,
     show_matrix, ticks, write_cells,
@@ -111,6 +111,11 @@ def mark_rows(ax, demo, values=None, form=".0%"):
                 number(found.sum() if form.endswith("%") else found.max(), form), (t + 0.5, t), (3, 0),
                 textcoords="offset points", va="center", fontsize=8, fontweight="bold",
             )
+
+
+def framed_row(beside):
+    """An entry of a legend: what `mark_rows` marks, and what stands beside it."""
+    return marker("s", "none", f"framed row: so too; beside it, {beside}", markeredgecolor=INK, markersize=8)
 
 
 def named(demo):

@@ -120,7 +120,7 @@ def identity(model):
     wrong, constrained = model.count_wrong()
     error = f"rule error {wrong / constrained:.2%}" if constrained else "the rule says nothing"
     loss = f"loss {float(model.held_out.loss):.3f}"
-    return f"{model.name}, seed {model.config.training.seed}, step {model.step:,}: {error}, {loss}"
+    return f"{model.name}, seed {model.config.training.seed}, step {model.step:,}; held out: {error}, {loss}"
 
 
 def inches(ax):
@@ -128,16 +128,18 @@ def inches(ax):
     return ax.get_position().size * ax.figure.get_size_inches()
 
 
-def heatmap(ax, values, rows, columns, label, row_colors=None):
-    """A signed matrix as a heat map with a colour bar to its right, numbers in cells where they fit."""
-    limit = np.abs(values).max() or 1.0
+def heatmap(ax, values, rows, columns, label, row_colors=None, limit=None):
+    """A signed matrix as a heat map, numbers in cells where they fit, with a colour bar to its right if that
+    has a label; its colours reach to ±limit, or to the largest value."""
+    limit = limit or np.abs(values).max() or 1.0
     image = show_matrix(ax, values, SIGNED, -limit, limit)
     ticks(ax.yaxis, rows, inches(ax)[1])
     ticks(ax.xaxis, columns, inches(ax)[0])
     if row_colors is not None:
         color_ticks(ax.yaxis, row_colors)
     write_cells(ax, values, image.norm.vmax)
-    color_bar(image, label)
+    if label:
+        color_bar(image, label)
     return image
 
 
@@ -196,7 +198,7 @@ def write_cells(ax, values, limit):
     rows, columns = values.shape
     width, height = inches(ax) * 72 / (columns, rows)
     size = min(8.0, 0.7 * height)
-    for decimals in (2, 1):
+    for decimals in (2, 1, 0):
         if size >= 6 and label_widths([f"−{limit:.{decimals}f}"], size) < 0.9 * width:
             y, x = np.divmod(np.arange(values.size), columns)
             dark = np.abs(values.ravel()) > 0.6 * limit

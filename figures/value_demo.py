@@ -11,18 +11,18 @@ from scratchformer.analysis.followed import follow
 from scratchformer.analysis.landscape import frame, landscapes, values_in_stream
 from scratchformer.figures.landscapes import add_bar, name_plane, probability_table
 from scratchformer.figures.marks import legend, line, marker
-from scratchformer.figures.regions import label_regions, region_colors, show_regions
+from scratchformer.figures.regions import label_regions, landed_entries, region_colors, show_regions
 from scratchformer.figures.sequences import draw_moves, mark_tokens, marked, written
 from scratchformer.figures.style import ANSWER, GREY, INK, LINES, figure_title, panel
 from scratchformer.figures.value_strips import GAP, draw_strip
 from scratchformer.figures.value_words import heading, missing, moved, outcome
 from scratchformer.figures.words import counted, minus
 
-SIZE = (10, 14.6)
+SIZE = (10, 15.7)
 MOST, A_BAND = 12, 6                    # columns in all, and beside one another
-LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 4.25, 0.95       # margins in inches
-MAP = 3.1                               # side of the map of decisions
-WRAP = 58                               # signs in a line beside it
+LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 5.5, 0.95       # margins in inches
+MAP = 4.1                               # side of the map of decisions
+WRAP = 44                               # signs in a line beside it
 HEADING = 0.84                          # above each band
 
 
@@ -155,6 +155,7 @@ def explain_marks(fig):
         marker("s", "none", "the column's token is an answer in this sequence", markeredgecolor=ANSWER,
                markersize=9, markeredgewidth=2.5),
         marker("", INK, "✓ and ✗: in the column of the token predicted"),
+        *landed_entries(),
     ], 0.27, ncols=3, handletextpad=0.5)
 
 

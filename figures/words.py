@@ -36,6 +36,12 @@ def sentence(text):
     return f"{text[0].upper()}{text[1:]}."
 
 
+def graded(share):
+    """How much a share is, in words."""
+    levels = ((0.98, "nearly all"), (0.5, "most"), (0.2, "some"), (0, "little"))
+    return next(word for least, word in levels if share >= least)
+
+
 def minus(text):
     """A number's text with a minus sign instead of a hyphen."""
     return text.replace("-", "−")

@@ -10,7 +10,7 @@ from scratchformer.figures.words import head_shown, position_names
 HEADING = "Queries, keys and values by dimension"
 QUESTION = "Does a dimension follow the token or the position?"
 LOOK = "rows of one colour follow the token, drifts along a row the position"
-SIZE = (10, 15.4)
+SIZE = (10, 15.1)
 MOST = 4                                                # dimensions that have room
 ROOM, GAP, LOW = 6.3, 0.5, 0.75                         # the heat maps' height, gap and lower edge
 

@@ -11,15 +11,14 @@ from scratchformer.figures.landscapes import sample
 from scratchformer.figures.marks import legend, marker
 from scratchformer.figures.planes import label_tokens, position_plane, scatter_tokens, sum_plane, token_plane
 from scratchformer.figures.qk import label_pairs, mark_origin, pair_plane, qk_plane
-from scratchformer.figures.style import (
-    INK, K, MARKERS, Q, V, figure_title, panel, plane_of, set_plane, token_colors,
-)
-from scratchformer.figures.words import head_shown
+from scratchformer.figures.regions import region_colors
+from scratchformer.figures.style import INK, K, MARKERS, Q, V, figure_title, panel, plane_of, set_plane
+from scratchformer.figures.words import graded, head_shown
 
 HEADING = "From embeddings to attention's output"
 QUESTION = "At which stage do the answers separate?"
 LOOK = "the last row, coloured by answer: one cluster for each"
-SIZE = (10, 11.6)
+SIZE = (10, 11.35)
 OTHER = "#c4c4c4"                                       # positions without one answer
 
 
@@ -38,18 +37,20 @@ def draw(fig, model):
     token_plane(axes[0], params, vocabulary)
     position_plane(axes[1], params)
     sum_plane(axes[2], grid.embed, vocabulary, 8, each=False)
-    for ax, vectors, color in zip(axes[3:6], (grid.q, grid.k, grid.v), (Q, K, V), strict=True):
-        pair_plane(ax, vectors[:, 0], vocabulary, [to_rgb(color)] * len(vocabulary))
+    for ax, name, color in zip(axes[3:6], "qkv", (Q, K, V), strict=True):
+        pair_plane(ax, getattr(grid, name)[:, 0], vocabulary, [to_rgb(color)] * len(vocabulary), name)
     both_plane(axes[6], grid, vocabulary)
-    answer_plane(axes[7], cache.attn_out, answers, vocabulary)
-    answer_plane(axes[8], cache.resid_mid, answers, vocabulary)
+    shades = region_colors(model)
+    colors = np.array([shades[token] for token in range(len(vocabulary))])
+    answer_plane(axes[7], cache.attn_out, answers, vocabulary, colors)
+    answer_plane(axes[8], cache.resid_mid, answers, vocabulary, colors)
     for ax, name, color in zip(axes, names, [INK] * 3 + [Q, K, V] + [INK] * 3, strict=True):
         ax.set_title(name, color=color)
         short = [text.replace("of variance", "of var.") for text in (ax.get_xlabel(), ax.get_ylabel())]
         ax.set(xlabel=short[0], ylabel=short[1])
         ax.locator_params(nbins=4)
     legend(fig, [marker(MARKERS[name], INK, f"{name} token") for name in present_families(vocabulary)])
-    colors, small = token_colors(vocabulary), {"handletextpad": 0, "columnspacing": 0.6, "handlelength": 1.2}
+    small = {"handletextpad": 0, "columnspacing": 0.6, "handlelength": 1.2}
     used = np.unique(answers[answers >= 0])
     legend(fig, [marker("o", Q, "query"), marker("o", K, "key")], 3.62, 2.07, fontsize=8, **small)
     legend(fig, [
@@ -64,7 +65,7 @@ def answer_explains(model):
     shares = explained_by_answers(model.held_out, single_answers(model))
     if not shares:
         return "the rule never allows just one token"
-    return f"the answer explains {shares['attn_out']:.0%} of it, {shares['embed']:.0%} of what went in"
+    return f"the answer decides {graded(shares['attn_out'])} of where it lies"
 
 
 def describe_shares(shares):
@@ -93,8 +94,9 @@ def both_plane(ax, grid, vocabulary):
     )
 
 
-def answer_plane(ax, vectors, answers, vocabulary):
-    """Vectors of windows, (B, T, C), in the colours of their answers, (B, T), which label their means."""
+def answer_plane(ax, vectors, answers, vocabulary, colors):
+    """Vectors of windows, (B, T, C), in the colours, one a token, of their answers, (B, T), which label their
+    means."""
     points, names = plane_of(flat(vectors))
     points, answers = sample(points.reshape(*answers.shape, 2)), sample(answers)
     set_plane(ax, flat(points), names)
@@ -102,7 +104,6 @@ def answer_plane(ax, vectors, answers, vocabulary):
     points, answers = points[answers >= 0], answers[answers >= 0]
     if not len(answers):
         return
-    colors = token_colors(vocabulary)
     scatter_tokens(ax, points, np.array(vocabulary)[answers], colors[answers], 3.5)
     present = np.unique(answers)
     means = np.array([points[answers == answer].mean(axis=0) for answer in present])
@@ -127,5 +128,5 @@ def caption(model):
         "green, a token's positions joined by a line. Below, queries and keys on one plane, where a query "
         "scores highest with the keys furthest along its direction; then the mix of values that attention "
         f"puts out in held-out windows, and the stream that it leaves, {stream}. Colours there are those of "
-        f"the answer; grey positions have no single one. {result}"
+        f"the answer, as on the map of decisions; grey positions have no single one. {result}"
     )

@@ -2,18 +2,20 @@
 
 import matplotlib
 import numpy as np
+from matplotlib.patches import Patch, Rectangle
 
-from scratchformer.analysis.scores import focus, mean_scores, pair_scores
+from scratchformer.analysis.scores import focus, looked_for, mean_scores, pair_scores
+from scratchformer.figures.marks import legend
 from scratchformer.figures.sequences import largest
 from scratchformer.figures.style import (
-    SIGNED, color_bar, color_ticks, figure_title, panel, show_matrix, token_colors,
+    INK, SIGNED, color_bar, color_ticks, figure_title, panel, show_matrix, token_colors,
 )
 from scratchformer.figures.words import head_shown, number
 
 HEADING = "All scores"
 QUESTION = "Which token scores which, at all positions?"
 LOOK = "the row of the token after which the rule asks: its red blocks are what it reads"
-SIZE = (10, 10.25)
+SIZE = (10, 10.0)
 BLANK = "#d2d2d2"                                       # cells that stand for no pair
 
 
@@ -21,8 +23,8 @@ def draw(fig, model):
     """Tokens of queries down, of keys across; within a block of two tokens, their positions."""
     scores, vocabulary = pair_scores(model), model.vocabulary
     V, _, T, _ = scores.shape
-    figure_title(fig, model, f"Who scores whom{head_shown(model)}: {describe_preference(model, scores)}")
-    ax = panel(fig, 0.8, 0.6, 8.2, 8.2)
+    figure_title(fig, model, f"Who scores whom{head_shown(model)}: {describe_preference(model)}")
+    ax = panel(fig, 0.8, 0.85, 8.2, 8.2)
     square = blocks(scores)
     limit = largest([square.compressed()])
     colors = matplotlib.colormaps[SIGNED].with_extremes(bad=BLANK)
@@ -30,11 +32,18 @@ def draw(fig, model):
     edges = np.arange(1, V) * T - 0.5
     ax.hlines(edges, -0.5, V * T - 0.5, color="white", linewidth=1.6)
     ax.vlines(edges, -0.5, V * T - 0.5, color="white", linewidth=1.6)
+    top = focus(model)[0] * T - 0.5
+    ax.add_patch(Rectangle((-0.5, top), V * T, T, fill=False, edgecolor=INK, linewidth=2, clip_on=False,
+                           zorder=3))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(np.arange(V) * T + (T - 1) / 2, vocabulary, fontsize=11)
         color_ticks(axis, token_colors(vocabulary))
     ax.set(xlabel="token of the key", ylabel="token of the query")
     color_bar(image, "score: q · k / √D")
+    legend(fig, [
+        Patch(color=BLANK, label="no pair: keys after the query, or two tokens at one position"),
+        Patch(fill=False, edgecolor=INK, linewidth=2, label="the token after which the rule asks most often"),
+    ], handletextpad=0.6)
 
 
 def blocks(scores):
@@ -43,13 +52,9 @@ def blocks(scores):
     return np.ma.masked_invalid(scores.transpose(0, 2, 1, 3).reshape(V * T, V * T))
 
 
-def describe_preference(model, scores):
-    """Which keys the query after which the rule most often speaks scores highest, in words."""
-    query, _ = focus(model)
-    means = {key: float(np.nanmean(block)) for key, block in zip(model.vocabulary, scores[query], strict=True)
-             if np.isfinite(block).any()}
-    best = sorted(means, key=means.get, reverse=True)[:2]
-    return f"{model.vocabulary[query]} scores {' and '.join(best)} highest"
+def describe_preference(model):
+    """What the query after which the rule most often speaks scores highest, in words."""
+    return f"{model.vocabulary[focus(model)[0]]} prefers {looked_for(model)[0]} (framed row)"
 
 
 def describe_means(means):

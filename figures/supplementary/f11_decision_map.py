@@ -8,14 +8,15 @@ from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus
 from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.landscapes import explain, probability_table
-from scratchformer.figures.regions import label_regions, region_colors, show_regions
+from scratchformer.figures.marks import legend
+from scratchformer.figures.regions import label_regions, landed_entries, region_colors, show_regions
 from scratchformer.figures.style import HALO, INK, figure_title, panel
-from scratchformer.figures.words import code, dim_names, listed
+from scratchformer.figures.words import code, dim_names, graded, listed
 
 HEADING = "The map of decisions"
 QUESTION = "What is predicted wherever the stream may lie?"
 LOOK = "each arrow's end: it should lie in the region of its answer"
-SIZE = (10, 9.2)
+SIZE = (10, 9.4)
 SIDE = 7.9                              # of the map, in inches
 
 
@@ -27,12 +28,13 @@ def draw(fig, model):
     if C != 2:
         draw_table(fig, model)
         return
-    ax = panel(fig, 1.05, 0.55, SIDE, SIDE)
+    ax = panel(fig, 1.05, 0.75, SIDE, SIDE)
     colors = region_colors(model)
     show_regions(ax, model, colors)
     ax.set_xlabel(dim_names(2)[0])
     ax.set_ylabel(dim_names(2)[1])
     draw_arrows(ax, model, found, colors, label_regions(ax, model, 15))
+    legend(fig, landed_entries(), handletextpad=0.6)
 
 
 def finding(model, found):
@@ -41,11 +43,8 @@ def finding(model, found):
         return "Where the stream lies decides what is predicted"
     share = found.right / found.constrained
     if model.config.model.n_embd != 2:
-        return f"Where the rule asks, {share:.2%} of top predictions are allowed"
-    return "Attention moves the stream: " + (
-        "every answer lands in its own region" if share == 1 else
-        f"{share:.2%} of answers land in their own region"
-    )
+        return f"Where the rule asks, {graded(share)} top predictions are allowed"
+    return f"Attention moves the stream: {graded(share)} answers land in their own region"
 
 
 def draw_table(fig, model):

@@ -14,7 +14,7 @@ from scratchformer.figures.style import (
     ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, clear_frame, color_bar, figure_title, inches, panel,
     ticks,
 )
-from scratchformer.figures.words import head_shown
+from scratchformer.figures.words import graded, head_shown
 
 HEADING = "From attention to the next token"
 QUESTION = "Through which numbers does a position come to its prediction?"
@@ -118,7 +118,7 @@ def result(model):
     share, count, loss = answer_share(model)
     if not count:
         return f"the rule asks for nothing; loss {loss:.3f}"
-    return f"where the rule asks, {share:.1%} of probability on its answer"
+    return f"where the rule asks, {graded(share)} of it on the answer"
 
 
 def in_numbers(model):

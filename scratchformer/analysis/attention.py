@@ -41,14 +41,6 @@ def answer_attention(model):
     return share, even, int(chosen.sum())
 
 
-def describe_answers(model):
-    """The share of `answer_attention`, in words."""
-    share, _, count = answer_attention(model)
-    if not count:
-        return "the rule asks for nothing"
-    return f"where the rule asks, {share:.1%} of attention goes to the answer"
-
-
 def most_read(model):
     """Means over the constrained positions of held-out windows, None where there are none: (attention of the
     key read most, distance of the mixture from that key's value, length of that value)."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from scratchformer.analysis.attention import attention_shares
-from scratchformer.analysis.families import FAMILIES, families_of
+from scratchformer.analysis.families import FAMILIES, families_of, present_families
 
 
 def pair_scores(model):
@@ -84,3 +84,30 @@ def rank_keys(grid, token, position):
     count, _, T, _ = grid.k.shape
     places = np.flatnonzero(in_reach(count, T, token, position))
     return places[np.argsort(-key_scores(grid, token, position).ravel()[places], kind="stable")].tolist()
+
+
+def looked_for(model):
+    """What the query picked out scores highest, in words, and whether keys of it score more the later they
+    stand (1), the earlier (-1) or neither (0).
+
+    Either a position, where the score follows the position more than the token; or all tokens of a family,
+    where none of another scores as much on average; or one token.
+    """
+    token, position = focus(model)
+    vocabulary = model.vocabulary
+    if position == 0:
+        return vocabulary[token], 0
+    scores = key_scores(model.grid, token, position)[:, :position]                  # (V, earlier positions)
+    by_token, by_place = scores.mean(axis=1), scores.mean(axis=0)
+    if by_place.var() > by_token.var():
+        best = int(by_place.argmax())
+        return f"position {best}" + (", the one before it" if best == position - 1 else ""), 0
+    order, families = np.argsort(-by_token, kind="stable"), families_of(vocabulary)
+    whole = {name: int((families == name).sum()) for name in present_families(vocabulary)}
+    first = families[order[0]]
+    alike = order[: whole[first]]
+    if whole[first] == 1 or set(families[alike]) != {first}:
+        alike = order[:1]
+    steps = np.diff(scores[alike].mean(axis=0))
+    rising = int((steps > 0).all()) - int((steps < 0).all()) if len(steps) else 0
+    return f"{first} tokens" if len(alike) > 1 else vocabulary[order[0]], rising
