@@ -43,7 +43,8 @@ def draw(fig, model):
         attention_map(fig, 9.45, bottom, demo, bars[2])
     legend(fig, [
         marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
-        marker("o", INK, "query where the rule asks (✓ right, ✗ wrong)", markerfacecolor="none", markersize=9),
+        marker("o", INK, "query where the rule asks (✓ right, ✗ wrong)", markerfacecolor="none",
+               markersize=9),
         framed_row("the answer's score or share"),
     ])
 
