@@ -204,10 +204,8 @@ def caption(model):
         else "Since `C` is 1, the stream is a point on a line."
     )
     return (
-        "Every box is an array of the model, with the shape it has as one training window passes through; "
-        f"training takes {counted(model.config.training.batch_size, 'window')} at once. Yellow boxes are "
-        "learned, white ones "
-        "given or computed. Read it from the tokens down the left side: attention, with its queries, keys "
+        "Every box is an array of the model, with its shape for one training window; yellow boxes are "
+        "learned, white ones given or computed. Read it from the tokens down the left side: attention, with its queries, keys "
         f"and values, and the feed-forward layer read this stream, {stream}, and the LM head turns it into a "
         f"probability for each of {len(model.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
         + listed([f"{size(arrays):,} are in {name}" for name, arrays in parts.items()])

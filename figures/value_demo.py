@@ -18,11 +18,11 @@ from scratchformer.figures.value_strips import GAP, draw_strip
 from scratchformer.figures.value_words import heading, missing, moved, outcome
 from scratchformer.figures.words import counted, minus
 
-SIZE = (10, 15.7)
+SIZE = (10, 16.0)
 MOST, A_BAND = 12, 6                    # columns in all, and beside one another
 LEFT, RIGHT, ABOVE, BELOW = 0.95, 0.95, 5.5, 0.95       # margins in inches
 MAP = 4.1                               # side of the map of decisions
-WRAP = 44                               # signs in a line beside it
+WRAP = 54                               # signs in a line beside it
 HEADING = 0.84                          # above each band
 
 
@@ -40,7 +40,7 @@ def draw_demo(fig, model, number):
     ]
     beside_map = fig.text(
         (LEFT + MAP + 0.45) / SIZE[0], 1 - 0.95 / SIZE[1], "\n".join(fill(line, WRAP) for line in lines),
-        va="top", fontsize=10, linespacing=1.6,
+        va="top", fontsize=9.5, linespacing=1.6,
     )
     if C != 2:
         beside_map.set_x(LEFT / SIZE[0])

@@ -1,18 +1,22 @@
 """The figures: what their artists show is what the run holds, in every shape of model."""
 
+from types import SimpleNamespace
+
 import matplotlib
 import numpy as np
 import pytest
 from conftest import SHORT, check_texts, train_run
-from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from PIL import Image
 
 from scratchformer.analysis.families import group_distances
 from scratchformer.analysis.followed import at_position
 from scratchformer.engine.names import TABLE
 from scratchformer.figures.catalogue import figure_module, figure_names
+from scratchformer.figures.cells import PITCH
 from scratchformer.figures.draw import draw_all, draw_figure, make_figure
 from scratchformer.figures.f01_architecture_overview import shape_text
+from scratchformer.figures.f05_token_embeddings import describe_pairs
 from scratchformer.figures.labels import free_places, label_widths
 from scratchformer.figures.planes import close_groups
 from scratchformer.figures.style import CORRECT, RC, WRONG, plane_of, token_colors
@@ -65,15 +69,17 @@ def test_names_are_the_modules():
 
 def test_architecture_states_every_live_shape(run):
     shown = texts(figure(run.at(4), 1))
-    cache = run.at(4).forward(run.data.train_windows[:8, :-1])
+    cache = run.at(4).forward(run.data.train_windows[:1, :-1], run.data.train_windows[:1, 1:])
     for name, array in (run.at(4).params._asdict() | cache._asdict()).items():
         if name in ("use_residual", "W_o"):
             assert name not in shown
         else:
             assert name in shown
-            assert shape_text(TABLE[name].dims, np.shape(array)) in shown
-    assert shape_text("B H T T", (8, 1, 8, 8)) == "(B, H, T, T) = (8, 1, 8, 8)"
-    assert "V = 12" in shown and "F = 32" in shown
+            assert shape_text(TABLE[name].dims, array) in shown
+    assert shape_text("B H T T", np.ones((8, 1, 4, 4))) == "(B, H, T, T) = (8, 1, 4, 4)"
+    assert "V = 12" in shown and "F = 32" in shown and "(in training 8)" in shown
+    sequence = " ".join(run.vocabulary[token] for token in run.data.train_windows[0, :-1])
+    assert f"here: {sequence}" in shown and f"one number: {cache.loss:.3f}" in shown
 
 
 def test_architecture_follows_the_model(odd_run):
@@ -87,13 +93,15 @@ def test_learning_curve_is_the_history(run):
     fig = figure(run.at(4), 2)
     lines = {line.get_label(): line for ax in fig.axes for line in ax.lines}
     shown = " ".join(texts(fig))
-    for label, column, form in (
-        ("training loss", "train_loss", ".3f"), ("held-out loss", "held_out_loss", ".3f"),
-        ("rule error", "rule_error", ".1%"), ("generated rule error", "generated_rule_error", ".1%"),
+    for label, end, column, form in (
+        ("training loss", "training sample", "train_loss", ".3f"),
+        ("held-out loss", "held-out sample", "held_out_loss", ".3f"),
+        ("rule error", "in held-out text", "rule_error", ".1%"),
+        ("generated rule error", "in its own text", "generated_rule_error", ".1%"),
     ):
         np.testing.assert_array_equal(lines[label].get_xdata(), run.history["step"])
         np.testing.assert_array_equal(lines[label].get_ydata(), run.history[column])
-        assert f"{label} {run.history[column][-1]:{form}}" in shown
+        assert f"{end} {run.history[column][-1]:{form}}" in shown
     assert lines["rule error"].get_linestyle() == "--"
     assert lines["generated rule error"].get_linestyle() == ":"
     assert set(lines["guessing evenly"].get_ydata()) == {np.log(12)}
@@ -126,33 +134,42 @@ def test_when_the_rule_was_learned_is_marked(run):
         "rule_error": np.array([0.9, 0.05, 0.001]), "generated_rule_error": np.ones(3),
     }
     shown = texts(figure(other.at(4), 2))
-    assert "The rule is learned: its error is first below 1% at step 4" in shown
+    assert "The rule is learned: in held-out text its error is first below 1% at step 4" in shown
     assert " below 10% at 2" in shown and " below 1% at 4" in shown
     other.files.history["rule_error"] = np.array([0.9, 0.8, 0.5])
-    assert "The rule is not learned: its error ends at 50.0%" in texts(figure(other.at(4), 2))
+    shown = texts(figure(other.at(4), 2))
+    assert "The rule is not learned: in held-out text its error ends at 50.0%" in shown
 
 
 def check_cells(ax, run, sequences, context):
-    mesh = next(artist for artist in ax.collections if isinstance(artist, QuadMesh))
-    grid = mesh.get_array().reshape(len(sequences), -1)
-    right, judged = 0, 0
-    for row, sequence in zip(grid, sequences, strict=True):
+    meshes = [artist for artist in ax.collections if isinstance(artist, QuadMesh)]
+    right, judged, verdicts, arcs = 0, 0, [], set()
+    for row, (mesh, sequence) in enumerate(zip(meshes, sequences, strict=True)):
         verdict = judge_sequence(run.rule, run.data.vocabulary, sequence, context or len(sequence))
-        np.testing.assert_array_equal(row.compressed(), verdict)
+        np.testing.assert_array_equal(mesh.get_array().ravel(), verdict)
         right, judged = right + (verdict == 1).sum(), judged + (verdict >= 0).sum()
+        verdicts.append(verdict)
+        mesh.update_scalarmappable()
+        for value, color in ((0, WRONG), (1, CORRECT)):
+            for shown in mesh.get_facecolors()[verdict == value]:
+                assert tuple(shown) == matplotlib.colors.to_rgba(color)
+        seen = context or len(sequence)
+        for t in np.flatnonzero(verdict >= 0):          # after +, the most recent even number
+            evens = [s for s in range(max(0, t - seen), t) if sequence[s] < 11 and sequence[s] % 2 == 0]
+            arcs.add((evens[-1] + 0.5, t + 0.5, row))
     written = {}
     for artist in labels(ax):
         for (x, y), text in zip(artist.get_offsets(), artist.texts, strict=True):
-            written[int(y), int(x)] = written.get((int(y), int(x)), "") + text
+            place = round((y - 0.5) / PITCH), int(x)
+            written[place] = written.get(place, "") + text
     marks = {-1: "", 0: "✗", 1: "✓"}
     for (row, t), text in written.items():
-        assert text == run.vocabulary[sequences[row][t]] + marks[grid[row, t]]
+        assert text == run.vocabulary[sequences[row][t]] + marks[verdicts[row][t]]
     assert len(written) == sum(map(len, sequences))
-    mesh.update_scalarmappable()
-    for value, color in ((0, WRONG), (1, CORRECT)):
-        expected = matplotlib.colors.to_rgba(color)
-        for shown in mesh.get_facecolors().reshape(*grid.shape, 4)[grid.filled(-2) == value]:
-            assert tuple(shown) == expected
+    (lines,) = [artist for artist in ax.collections if isinstance(artist, LineCollection)]
+    assert {
+        (round(arc[0, 0], 6), round(arc[-1, 0], 6), round(arc[0, 1] / PITCH)) for arc in lines.get_segments()
+    } == arcs
     return f"{right:,} of {judged:,} constrained tokens correct"
 
 
@@ -195,8 +212,18 @@ def test_embeddings_are_the_parameters(run):
         np.linalg.norm(params.W_token[a] - params.W_token[b]): f"{run.vocabulary[a]} and {run.vocabulary[b]}"
         for b in range(12) for a in range(b)
     }
-    assert f"{apart[min(apart)]} nearly alike ({min(apart):.2f})" in shown
-    assert f"{apart[max(apart)]} farthest apart ({max(apart):.2f})" in shown
+    assert f"{apart[min(apart)]} lie closest; {apart[max(apart)]} lie farthest apart" in shown
+    gathered = params.W_token.copy()
+    gathered[1:10:2] = gathered[1]
+    other = run.at(4)
+    assert describe_pairs(SimpleNamespace(
+        params=params._replace(W_token=gathered), vocabulary=other.vocabulary
+    )).startswith("odd tokens share one place; ")
+    gathered[2] = gathered[0]
+    gathered[1:10:2] += np.arange(5)[:, None]
+    assert describe_pairs(SimpleNamespace(
+        params=params._replace(W_token=gathered), vocabulary=other.vocabulary
+    )).startswith("0 and 2 share one place; ")
 
 
 @pytest.mark.parametrize("number", [5, 6])

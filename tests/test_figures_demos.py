@@ -19,6 +19,7 @@ from scratchformer.figures.style import ANSWER, LINES, RC, position_colors, toke
 from scratchformer.figures.value_demo import MOST, layout, shown_tokens
 from scratchformer.figures.value_strips import labelled
 from scratchformer.figures.value_words import heading
+from scratchformer.figures.words import graded
 from scratchformer.run.run import Run
 
 DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
@@ -290,7 +291,7 @@ def test_probability_of_answers_and_loss_by_hand(tiny_run):
     said = caption(tiny_run.at(20), MATRIX)
     assert f"their {len(shares):,} constrained positions" in said and f"positions is {loss:.3f}." in said
     assert f"allows get {np.mean(shares):.1%} of probability on average" in said
-    assert f"{np.mean(shares):.1%} of probability on its answer" in texts(figure(tiny_run.at(20), MATRIX))
+    assert f"{graded(np.mean(shares))} of it on the answer" in texts(figure(tiny_run.at(20), MATRIX))
     hidden = tiny_run.at(20).forward(windows[:, :-1]).ffn_hidden
     active = np.count_nonzero(hidden) / hidden[..., 0].size
     assert f"{active:.1f} of {hidden.shape[-1]} hidden units" in caption(tiny_run.at(20), MATRIX)

@@ -1,5 +1,7 @@
 """The supplementary and extended figures of queries, keys and values, and the scores of all their pairs."""
 
+from types import SimpleNamespace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ from PIL import Image
 
 from scratchformer.analysis.families import family, token_shares
 from scratchformer.analysis.geometry import between_groups
-from scratchformer.analysis.scores import pair_scores
+from scratchformer.analysis.scores import focus, looked_for, pair_scores
 from scratchformer.figures.catalogue import figure_module, figure_names
 from scratchformer.figures.draw import draw_figure, make_figure
+from scratchformer.figures.regions import region_colors
 from scratchformer.figures.style import RC, K, Q, V, token_colors
+from scratchformer.figures.words import graded
 from scratchformer.run.data import judge_sequence
 from scratchformer.run.model import Model
 
@@ -121,12 +125,35 @@ def test_heatmap_counts_its_means(tiny_run):
             ]
             mean = np.round(np.mean(values), 2) + 0.0                       # + 0.0: no negative zero
             assert f"{mean:.2f} with {key} keys".replace("-", "−") in clause.split(" queries ")[0]
-    scores = [
-        np.mean([grid.q[11, 0, t] @ grid.k[b, 0, s] for t in range(8) for s in range(t + (b == 11))])
-        for b in range(12)
-    ]
-    best = [tiny_run.vocabulary[b] for b in np.argsort(scores)[::-1][:2]]
-    assert f"+ scores {best[0]} and {best[1]} highest" in texts(figure(tiny_run.at(20), HEATMAP))
+    best, _ = looked_for(tiny_run.at(20))
+    assert f"+ prefers {best} (framed row)" in texts(figure(tiny_run.at(20), HEATMAP))
+
+
+def test_what_a_query_looks_for(tiny_run):
+    """A family, the best token or a position, of scores made for it."""
+    model = tiny_run.at(20)
+    token, position = focus(model)
+    assert (tiny_run.vocabulary[token], position) == ("+", 5)
+
+    def found(scores):
+        keys = np.zeros_like(model.grid.k)
+        query = model.grid.q[token, 0, position]
+        keys[:, 0] = scores[..., None] * query * np.sqrt(2) / (query @ query)       # q · k / √D is the score
+        grid = model.grid._replace(k=keys)
+        return looked_for(SimpleNamespace(
+            grid=grid, vocabulary=model.vocabulary, run=model.run, config=model.config
+        ))
+
+    even = np.arange(12) % 2 == 0
+    scores = np.where(even, 5.0, 0.0)[:, None] + np.zeros(8)
+    scores[11] = -3
+    assert found(scores) == ("even tokens", 0)
+    assert found(scores + 0.1 * np.arange(8)) == ("even tokens", 1)
+    assert found(scores - 0.1 * np.arange(8)) == ("even tokens", -1)
+    scores[3] = 6
+    assert found(scores)[0] == "3"
+    assert found(np.zeros((12, 8)) + np.arange(8)) == ("position 4, the one before it", 0)
+    assert found(np.zeros((12, 8)) - np.arange(8)) == ("position 0", 0)
 
 
 @pytest.mark.parametrize("step", [0, 20])
@@ -146,7 +173,8 @@ def test_overview_holds_the_caches(tiny_run, step):
     windows = tiny_run.data.held_out_windows
     windows = windows[:: -(-len(windows) // 200)]
     cache = tiny_run.at(step).forward(windows[:, :-1])
-    colors = np.column_stack([token_colors(tiny_run.vocabulary), np.ones(12)])
+    shades = region_colors(tiny_run.at(step))
+    colors = np.array([(*shades[token], 1) for token in range(12)])
     expected = np.tile(to_rgba("#c4c4c4"), (*cache.tokens.shape, 1))
     for n, t in np.ndindex(cache.tokens.shape):
         past = cache.tokens[n, : t + 1]
@@ -182,7 +210,8 @@ def test_overview_counts_the_variance_between_answers(tiny_run):
         )
         shares[name] = f"{1 - left / (points.var(axis=0).sum() * len(points)):.0%}"
         assert f"{name} {shares[name]}" in figure_module(OVERVIEW).caption(tiny_run.at(20))
-    assert f"explains {shares['attn_out']} of it, {shares['embed']} of what went in" in shown
+    much = graded(float(shares["attn_out"].strip("%")) / 100)
+    assert f"the answer decides {much} of where it lies" in shown
     assert f"at {len(answers):,} positions" in figure_module(OVERVIEW).caption(tiny_run.at(20))
 
 
@@ -197,7 +226,7 @@ def test_overview_names_the_colours_of_the_answers(tiny_run):
     }
     shown = [tiny_run.vocabulary[answer] for answer in sorted(answers)]
     assert [text.get_text() for text in legend.texts[1:]] == [*shown, "no single one"] and len(shown) > 3
-    colors = token_colors(tiny_run.vocabulary)[sorted(answers)]
+    colors = [region_colors(tiny_run.at(20))[answer] for answer in sorted(answers)]
     np.testing.assert_allclose([handle.get_color() for handle in legend.legend_handles[1:-1]], colors)
 
 
@@ -231,8 +260,8 @@ def test_extended_shows_every_dimension(tiny_run, step):
                 numbers = [float(text.replace("−", "-")) for text in written]
                 np.testing.assert_allclose(numbers, values[..., d].ravel(), atol=0.051)
         assert f"{name} {', '.join(embed_share)}" in caption
-    bars = [ax.get_ylabel() for ax in fig.axes if ax.get_ylabel() == "value"]
-    assert len(bars) == 9
+    bars = [ax.get_ylabel() for ax in fig.axes if ax.get_ylabel().startswith("value")]
+    assert len(bars) == 7 and bars.count("value, all three") == 1
 
 
 def test_extended_begins_like_figure_08(tiny_run):

@@ -123,7 +123,7 @@ def test_labels_name_typical_points_of_the_answers(tiny_run):
         assert sorted(marked.get_offsets().tolist()) == sorted(map(list, typical.values()))
         named = [text for artist in ax.collections for text in getattr(artist, "texts", ())]
         assert named == [name for name in groups if name.endswith(f"→{token}")]
-    assert "labelled: a typical +₄" in texts(fig)
+    assert "typical at position 4, labelled by its answer" in texts(fig)
 
 
 def test_a_line_goes_around_where_a_token_is_the_likeliest(tiny_run):

@@ -15,6 +15,7 @@ from scratchformer.analysis.followed import follow_all, prediction_verdicts
 from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.draw import draw_figure, make_figure
 from scratchformer.figures.style import LINES, RC, K, Q, V
+from scratchformer.figures.words import graded
 from scratchformer.run.data import allowed_next
 
 NAMES = ["12_sequence_embeddings", "13_qk_attention", "14_value_output", "15_residuals"]
@@ -165,8 +166,11 @@ def test_the_title_counts_answers_with_attention_and_without(tiny_run):
         np.mean([row[best] for row, best in zip(allowed[chosen], model.landscape(points[chosen]).argmax(1))])
         for points in (cache.resid_mid, cache.embed)
     ]
+    words = figure_module("15_residuals").caption(model)
+    assert f"{shares[0]:.2%} of answers right with it, {shares[1]:.2%} without" in words
     shown = " ".join(texts(figure(model, 15)))
-    assert f"{shares[0]:.2%} of answers right with it, {shares[1]:.2%} without" in shown
+    assert ("No need for attention" in shown) == (shares[0] <= shares[1])
+    assert (f"{graded(shares[0])} answers end in a region" in shown) == (shares[0] > shares[1])
 
 
 def test_attention_on_answers_is_counted_by_hand(tiny_run):
@@ -180,7 +184,7 @@ def test_attention_on_answers_is_counted_by_hand(tiny_run):
             allowed = tiny_run.rule(tokens[: t + 1])
             if allowed is not None:
                 shares.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
-    words = f"{np.mean(shares):.1%} of attention goes to the answer"
+    words = f"where the rule asks, {graded(np.mean(shares))} attention goes to the answer"
     assert any(words in text for text in texts(figure(tiny_run.at(20), 13)))
 
 

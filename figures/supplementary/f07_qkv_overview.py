@@ -128,5 +128,5 @@ def caption(model):
         "green, a token's positions joined by a line. Below, queries and keys on one plane, where a query "
         "scores highest with the keys furthest along its direction; then the mix of values that attention "
         f"puts out in held-out windows, and the stream that it leaves, {stream}. Colours there are those of "
-        f"the answer, as on the map of decisions; grey positions have no single one. {result}"
+        f"the answer; grey positions have no single one. {result}"
     )
