@@ -205,9 +205,9 @@ def caption(model):
     )
     return (
         "Every box is an array of the model, with its shape for one training window; yellow boxes are "
-        "learned, white ones given or computed. Read it from the tokens down the left side: attention, with its queries, keys "
-        f"and values, and the feed-forward layer read this stream, {stream}, and the LM head turns it into a "
-        f"probability for each of {len(model.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
+        "learned, white ones given or computed. Read it from the tokens down the left side: attention, with "
+        f"its queries, keys and values, and the feed-forward layer read this stream, {stream}, and the LM "
+        f"head turns it into a probability for each of {len(model.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
         + listed([f"{size(arrays):,} are in {name}" for name, arrays in parts.items()])
         + f". {plane} The first question is whether such a model learned its rule at all."
     )

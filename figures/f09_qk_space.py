@@ -3,6 +3,7 @@
 import numpy as np
 
 from scratchformer.analysis.attention import attention_shares, even_attention
+from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus, looked_for
 from scratchformer.figures.insets import border, enlarge
 from scratchformer.figures.labels import shown_positions
@@ -26,7 +27,8 @@ def draw(fig, model):
     ax = panel(fig, 0.85, 0.8, 8.9, 8.25)
     set_plane(ax, np.concatenate([points, origin]), names, margin=0.05)
     insets = enlarge(ax, points)
-    query, best = vocabulary[focus(model)[0]], looked_for(model)[0]
+    token, position = focus(model)
+    query, best = at_position(vocabulary[token], position), looked_for(model)[0]
     figure_title(fig, model, f"Queries and keys{head_shown(model, ' of ')}: {query} points to {best}")
     tokens, positions = np.repeat(vocabulary, T).tolist() * 2, list(range(T)) * count * 2
     colors = np.array([Q] * len(q) + [K] * len(k))

@@ -126,7 +126,7 @@ def test_heatmap_counts_its_means(tiny_run):
             mean = np.round(np.mean(values), 2) + 0.0                       # + 0.0: no negative zero
             assert f"{mean:.2f} with {key} keys".replace("-", "−") in clause.split(" queries ")[0]
     best, _ = looked_for(tiny_run.at(20))
-    assert f"+ prefers {best} (framed row)" in texts(figure(tiny_run.at(20), HEATMAP))
+    assert f"+₅ prefers {best}" in texts(figure(tiny_run.at(20), HEATMAP))
 
 
 def test_what_a_query_looks_for(tiny_run):

@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
+from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus, looked_for, mean_scores, pair_scores
 from scratchformer.figures.marks import legend
 from scratchformer.figures.sequences import largest
@@ -54,7 +55,8 @@ def blocks(scores):
 
 def describe_preference(model):
     """What the query after which the rule most often speaks scores highest, in words."""
-    return f"{model.vocabulary[focus(model)[0]]} prefers {looked_for(model)[0]} (framed row)"
+    token, position = focus(model)
+    return f"{at_position(model.vocabulary[token], position)} prefers {looked_for(model)[0]}"
 
 
 def describe_means(means):
