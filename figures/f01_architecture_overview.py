@@ -207,7 +207,8 @@ def caption(model):
         "Every box is an array of the model, with its shape for one training window; yellow boxes are "
         "learned, white ones given or computed. Read it from the tokens down the left side: attention, with "
         f"its queries, keys and values, and the feed-forward layer read this stream, {stream}, and the LM "
-        f"head turns it into a probability for each of {len(model.vocabulary)} next tokens. Of {size(params):,} learned numbers, "
+        f"head turns it into a probability for each of {len(model.vocabulary)} next tokens. Of "
+        f"{size(params):,} learned numbers, "
         + listed([f"{size(arrays):,} are in {name}" for name, arrays in parts.items()])
         + f". {plane} The first question is whether such a model learned its rule at all."
     )
