@@ -94,8 +94,10 @@ class Points:
         groups = close_groups(self.ax, points[self.labelled], self.families[self.labelled], within=6)
         texts = [shorten([self.labels[i] for i in self.labelled[group]]) for group in groups]
         firsts = self.labelled[[group[(self.side * across[group]).argmax()] for group in groups]]
-        self.texts.texts = texts
         sides = self.sides(points[firsts], texts)
+        kept = self.apart(points[firsts], texts, sides)
+        texts, sides, firsts = [texts[i] for i in kept], [sides[i] for i in kept], firsts[kept]
+        self.texts.texts = texts
         self.texts.set_paths([outline_beside(*pair) for pair in zip(texts, sides, strict=True)])
         self.texts.set_offsets(points[firsts])
         self.texts.set_facecolors(self.colors[firsts])
@@ -107,6 +109,18 @@ class Points:
         widths = self.side * (label_widths(texts, self.size) + 4)
         inside = (x + widths > self.ax.bbox.x0 * room) & (x + widths < self.ax.bbox.x1 * room)
         return np.where(inside, self.side, -self.side).tolist()
+
+    def apart(self, points, texts, sides):
+        """Indices of the labels that are shown: each that covers none before it."""
+        x, y = self.ax.transData.transform(points).T * 72 / self.ax.figure.dpi
+        widths = np.array(label_widths(texts, self.size))
+        middles = x + np.array(sides) * (widths / 2 + 3)
+        kept = []
+        for i in range(len(texts)):
+            beside = np.abs(middles[i] - middles[kept]) >= (widths[i] + widths[kept]) / 2
+            if (beside | (np.abs(y[i] - y[kept]) >= self.size)).all():
+                kept.append(i)
+        return kept
 
 
 def shorten(names):

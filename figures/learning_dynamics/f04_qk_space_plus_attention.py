@@ -2,13 +2,14 @@
 
 import numpy as np
 from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
 
-from scratchformer.analysis.scores import pair_scores
+from scratchformer.analysis.scores import focus, pair_scores
 from scratchformer.figures.learning_dynamics.f03_qk_embedding_space import describe, pair_space
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import title_film
 from scratchformer.figures.style import (
-    PROBABILITY, color_bar, color_ticks, panel, show_matrix, ticks, token_colors,
+    ANSWER, PROBABILITY, color_bar, color_ticks, panel, show_matrix, ticks, token_colors,
 )
 from scratchformer.figures.supplementary.f09_qk_full_heatmap import blocks
 
@@ -26,13 +27,16 @@ def scene(fig, snapshots):
         ax, shares(run.at(snapshots.steps[0])), PROBABILITY, None, None, norm=PowerNorm(0.5, 0, 1),
         extent=(-0.5, V - 0.5, V - 0.5, -0.5),
     )
-    ax.set_title("what a query would read, with every key in reach", fontsize=9.5)
+    ax.set_title("what a query would read of all keys; framed: where the rule asks", fontsize=9.5)
     for axis, room in ((ax.xaxis, 3.75), (ax.yaxis, 4.1)):
         ticks(axis, vocabulary, room)
         color_ticks(axis, token_colors(vocabulary))
     ax.tick_params(pad=2)
     ax.set_xlabel(f"key: token, positions 0 to {T - 1} within")
     ax.set_ylabel(f"query: token, positions 0 to {T - 1} within")
+    top = focus(run.last)[0] - 0.5
+    asks = ax.add_patch(Rectangle((-0.5, top), V, 1, fill=False, edgecolor=ANSWER, linewidth=2, zorder=3))
+    asks.set_clip_on(False)
     color_bar(image, "share of attention, square-root scale", (9.2, 0.75, 0.12, 4.1), bins=None)
     family_legend(fig, vocabulary, SIZE[0] / 4, 0.15, neutral=True)
 
@@ -40,7 +44,7 @@ def scene(fig, snapshots):
         update_plane(i)
         image.set_data(shares(run.at(snapshots.steps[i])))
 
-    return [*artists, image], update
+    return [*artists, image, asks], update
 
 
 def shares(model):
