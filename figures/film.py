@@ -17,13 +17,14 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from scratchformer.analysis.snapshots import take_snapshots
 from scratchformer.figures.catalogue import FILMS, figure_module, figure_names
 from scratchformer.figures.encode import GIF_END, Mp4, choose_palette, gif_frame, gif_header, quantize
 from scratchformer.figures.scenes import STRIP, learning_strip
 from scratchformer.figures.style import (
-    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, SIGNED, WRONG, K, Q, V, own_look, token_colors,
+    ANSWER, CORRECT, GREY, HELD_OUT, INK, PROBABILITY, SIGNED, WRONG, K, Q, V, own_look, token_colors,
 )
 from scratchformer.system import pool
 from scratchformer.system.files import check_links, temporary_path, write_atomically
@@ -73,14 +74,14 @@ class Stage:
         self.data_seconds = 0.0
 
     def pixels(self, i):
-        """The picture of the i-th snapshot: (height, WIDTH, 3) uint8."""
+        """The picture of the i-th snapshot, until the next one: (height, WIDTH, 4) uint8."""
         self.canvas.restore_region(self.background)
         clock = time.process_time()
         self.update(i)
         self.data_seconds += time.process_time() - clock
         for artist in self.artists:
             artist.draw(self.canvas.renderer)
-        return np.array(self.canvas.buffer_rgba())[:, :, :3]
+        return np.asarray(self.canvas.buffer_rgba())
 
 
 class Redrawn:
@@ -112,10 +113,10 @@ class Redrawn:
         return low, high
 
     def pixels(self, i):
-        """The picture of the i-th snapshot: (height, WIDTH, 3) uint8."""
+        """The picture of the i-th snapshot: (height, WIDTH, 4) uint8."""
         canvas = FigureCanvasAgg(self.draw(i, lambda plane, low, high: self.boxes[plane]))
         canvas.draw()
-        return np.array(canvas.buffer_rgba())[:, :, :3]
+        return np.asarray(canvas.buffer_rgba())
 
 
 class Film:
@@ -133,7 +134,8 @@ class Film:
     def frame(self, i):
         """Picture and learning curve of the i-th snapshot: (height, WIDTH, 3) uint8."""
         with own_look():
-            return np.concatenate([self.picture.pixels(i), self.strip.pixels(i)])
+            whole = np.concatenate([self.picture.pixels(i), self.strip.pixels(i)])
+        return np.asarray(Image.fromarray(whole).convert("RGB"))
 
     def frames(self, start, stop):
         """Frames start to stop - 1, and their Cost but for encoding."""
@@ -157,7 +159,7 @@ def make_palette(name):
     """The palette of a film, from frames spread over it."""
     film = film_of(name)
     looks = np.linspace(0, len(pool.SHARED.steps) - 1, PALETTE_FRAMES).round().astype(int)
-    named = [to_rgb(color) for color in ("white", INK, GREY, Q, K, V, HELD_OUT, WRONG, CORRECT)]
+    named = [to_rgb(color) for color in ("white", INK, GREY, Q, K, V, HELD_OUT, WRONG, CORRECT, ANSWER)]
     shades = [colormaps[name](np.linspace(0, 1, n))[:, :3] for name, n in ((PROBABILITY, 10), (SIGNED, 31))]
     exact = np.concatenate([named, *shades, token_colors(pool.SHARED.run.vocabulary)[:24]])
     return choose_palette([film.frame(i) for i in np.unique(looks)], exact)
