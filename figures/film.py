@@ -24,7 +24,7 @@ from scratchformer.figures.catalogue import FILMS, figure_module, figure_names
 from scratchformer.figures.encode import GIF_END, Mp4, choose_palette, gif_frame, gif_header, quantize
 from scratchformer.figures.scenes import STRIP, learning_strip
 from scratchformer.figures.style import (
-    ANSWER, CORRECT, GREY, HELD_OUT, INK, PROBABILITY, SIGNED, WRONG, K, Q, V, own_look, token_colors,
+    CORRECT, GREY, HELD_OUT, INK, PROBABILITY, SIGNED, WRONG, K, Q, V, own_look, token_colors,
 )
 from scratchformer.system import pool
 from scratchformer.system.files import check_links, temporary_path, write_atomically
@@ -159,7 +159,7 @@ def make_palette(name):
     """The palette of a film, from frames spread over it."""
     film = film_of(name)
     looks = np.linspace(0, len(pool.SHARED.steps) - 1, PALETTE_FRAMES).round().astype(int)
-    named = [to_rgb(color) for color in ("white", INK, GREY, Q, K, V, HELD_OUT, WRONG, CORRECT, ANSWER)]
+    named = [to_rgb(color) for color in ("white", INK, GREY, Q, K, V, HELD_OUT, WRONG, CORRECT)]
     shades = [colormaps[name](np.linspace(0, 1, n))[:, :3] for name, n in ((PROBABILITY, 10), (SIGNED, 31))]
     exact = np.concatenate([named, *shades, token_colors(pool.SHARED.run.vocabulary)[:24]])
     return choose_palette([film.frame(i) for i in np.unique(looks)], exact)

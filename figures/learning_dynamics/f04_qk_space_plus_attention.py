@@ -9,7 +9,7 @@ from scratchformer.figures.learning_dynamics.f03_qk_embedding_space import descr
 from scratchformer.figures.marks import family_legend
 from scratchformer.figures.scenes import title_film
 from scratchformer.figures.style import (
-    ANSWER, PROBABILITY, color_bar, color_ticks, panel, show_matrix, ticks, token_colors,
+    INK, PROBABILITY, color_bar, color_ticks, panel, show_matrix, ticks, token_colors,
 )
 from scratchformer.figures.supplementary.f09_qk_full_heatmap import blocks
 
@@ -35,7 +35,7 @@ def scene(fig, snapshots):
     ax.set_xlabel(f"key: token, positions 0 to {T - 1} within")
     ax.set_ylabel(f"query: token, positions 0 to {T - 1} within")
     top = focus(run.last)[0] - 0.5
-    asks = ax.add_patch(Rectangle((-0.5, top), V, 1, fill=False, edgecolor=ANSWER, linewidth=2, zorder=3))
+    asks = ax.add_patch(Rectangle((-0.5, top), V, 1, fill=False, edgecolor=INK, linewidth=2, zorder=3))
     asks.set_clip_on(False)
     color_bar(image, "share of attention, square-root scale", (9.2, 0.75, 0.12, 4.1), bins=None)
     family_legend(fig, vocabulary, SIZE[0] / 4, 0.15, neutral=True)
