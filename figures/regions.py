@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from scratchformer.analysis.decision_map import areas_by_token, frame_regions
 from scratchformer.analysis.landscape import GRID, frame, plane_grid, stream_points
-from scratchformer.figures.labels import add_labels
+from scratchformer.figures.labels import add_labels, label_widths
 from scratchformer.figures.style import HALO, INK
 
 ANSWERS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99", "#999933",
@@ -77,21 +77,30 @@ def landed_entries():
 
 
 def label_regions(ax, model, size):
-    """The token's name where its region is widest: the places of the names, (N, 2)."""
+    """The token's name where its region is widest, the largest region's first, and none that would touch
+    another: the places of the names, (N, 2)."""
     places, names = name_places(model)
-    add_labels(ax, places, names, INK, size, bold=True, zorder=3).set_path_effects(HALO)
-    return places
+    widths = label_widths(names, size, bold=True)
+    x, y = ax.transData.transform(places).T * 72 / ax.figure.dpi
+    kept = []
+    for i in range(len(names)):
+        beside = np.abs(x[i] - x[kept]) >= (widths[i] + widths[kept]) / 2 + size / 3
+        if (beside | (np.abs(y[i] - y[kept]) >= size)).all():
+            kept.append(i)
+    shown = [names[i] for i in kept]
+    add_labels(ax, places[kept], shown, INK, size, bold=True, zorder=3).set_path_effects(HALO)
+    return places[kept]
 
 
 @lru_cache(maxsize=4)
 def name_places(model):
-    """(where each region's name has most room (N, 2), the names)."""
+    """(where each token's name has most room (N, 2), the names), that with the largest regions first."""
     box, regions = frame(model), frame_regions(model)
     whole = (box[1] - box[0]) * (box[3] - box[2])
     areas = areas_by_token(regions, len(model.vocabulary))
     owner = model.landscape(plane_grid(box)).argmax(axis=-1).reshape(GRID, GRID)
     places, names = [], []
-    for token in np.flatnonzero(areas > LEAST * whole):
+    for token in np.argsort(-areas, kind="stable")[: (areas > LEAST * whole).sum()]:
         inside = np.pad(owner == token, 1)
         while inside.any():                                     # peel it until one layer is left
             core = inside

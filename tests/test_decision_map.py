@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchformer.analysis.decision_map import (
-    affine_logits, answer_landings, areas_by_token, cells, decision_regions,
+    affine_logits, answer_landings, areas_by_token, cells, decision_regions, frame_regions,
 )
+from scratchformer.analysis.landscape import frame
 from scratchformer.engine.model import landscape
 from scratchformer.figures.catalogue import figure_module
 from scratchformer.figures.draw import make_figure
 from scratchformer.figures.style import RC
-from scratchformer.run.config import ModelConfig
+from scratchformer.run.config import ModelConfig, config_names, load_config
 
 BOX = (-3.0, 2.0, -1.5, 3.5)
 NAMES = ("supplementary/11_decision_map", "supplementary/15_feed_forward")
@@ -24,10 +25,12 @@ def owners(regions, points):
     """The token of the region that each point lies in: (N,), -1 in none."""
     found = np.full(len(points), -1)
     for region in regions:
+        low, high = region.corners.min(axis=0), region.corners.max(axis=0)
+        near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
         edges = np.roll(region.corners, -1, axis=0) - region.corners
-        ahead = points[:, None] - region.corners
+        ahead = points[near, None] - region.corners
         side = edges[:, 0] * ahead[..., 1] - edges[:, 1] * ahead[..., 0]
-        found[(side >= 0).all(axis=1) | (side <= 0).all(axis=1)] = region.token
+        found[near[(side >= 0).all(axis=1) | (side <= 0).all(axis=1)]] = region.token
     return found
 
 
@@ -56,22 +59,29 @@ def test_a_cell_is_affine():
         np.testing.assert_allclose(probs, landscape(params, inside), rtol=1e-9)
 
 
+PLANES = [name for name in config_names() if load_config(name).model.n_embd == 2]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["plus_last_even", "plus_last_even_robust", "lucky7", "successor"])
+@pytest.mark.parametrize("config", PLANES)
 def test_many_points_of_trained_models(config, tmp_path):
+    """A million points of each at the start, at step 5,000 and at the end; a point on a border is open."""
     run = train_run(tmp_path / config, "training.steps=20000", "training.checkpoint_every=5000",
                     "data.num_sequences=2000", config=config)
     for step in (0, 5000, 20000):
         model = run.at(step)
-        stream = model.held_out.resid_mid.reshape(-1, 2)
-        low, high = stream.min(axis=0), stream.max(axis=0)
-        box = (low[0], high[0], low[1], high[1])
-        points = np.random.default_rng(0).uniform(low, high, (100_000, 2))
-        regions = decision_regions(model.params, box)
-        whole = areas_by_token(regions, len(run.vocabulary)).sum()
-        assert whole == pytest.approx(np.prod(high - low), rel=1e-12)
-        for part in np.array_split(points, 20):
-            np.testing.assert_array_equal(owners(regions, part), model.landscape(part).argmax(axis=1))
+        box = frame(model)
+        regions = frame_regions(model)
+        whole = (box[1] - box[0]) * (box[3] - box[2])
+        assert abs(areas_by_token(regions, len(model.vocabulary)).sum() / whole - 1) < 1e-12
+        rng = np.random.default_rng(step)
+        for _ in range(10):
+            points = rng.uniform((box[0], box[2]), (box[1], box[3]), (100_000, 2))
+            probs = model.landscape(points)
+            second, first = np.sort(probs, axis=1)[:, -2:].T
+            clear = second < first * (1 - 1e-9)
+            assert clear.mean() > 0.9999
+            np.testing.assert_array_equal(owners(regions, points[clear]), probs[clear].argmax(axis=1))
 
 
 def test_landings_by_hand(tiny_run):
