@@ -111,7 +111,7 @@ def shape_text(dims, array):
     """Dims and their values, such as (B, T, C) = (1, 8, 2), or the one number that there is."""
     shape = np.shape(array)
     if not shape:
-        return f"one number: {array:.3f}"
+        return f"of this window: {array:.3f}"
     return f"({', '.join(dims.split())}) = ({', '.join(map(str, shape))})"
 
 

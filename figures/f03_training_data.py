@@ -22,7 +22,8 @@ def draw(fig, model):
     right, constrained = count_right(verdicts)
     tokens = sum(map(len, everything))
     follow = "and each follows it" if right == constrained else "and not all follow it"
-    figure_title(fig, model, f"Training data: the rule fixes {constrained / tokens:.0%} of tokens, {follow}")
+    share_fixed = f"the rule fixes {constrained / tokens:.0%} of all {tokens:,} tokens"
+    figure_title(fig, model, f"Training data: {share_fixed}, {follow}")
     shown = everything[:SHOWN]
     sources = [answer_sources(model, sequence, len(sequence)) for sequence in shown]
     name_rule(fig, model)

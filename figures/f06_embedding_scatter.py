@@ -19,7 +19,7 @@ def draw(fig, model):
     params, vocabulary = model.params, model.vocabulary
     V, T = len(params.W_token), len(params.W_pos)
     where = f"{V} tokens × {counted(T, 'position')} = {counted(V * T, 'point')}"
-    figure_title(fig, model, f"Where each position starts: {where}")
+    figure_title(fig, model, f"Positions shift every token alike: {where}")
     left, right = panel(fig, 0.65, 9.0, 4.1, 4.1), panel(fig, 5.65, 9.0, 4.1, 4.1)
     bottom = panel(fig, 0.65, 0.8, 9.1, 7.4)
     token_plane(left, params, vocabulary, size=10, marker=5)

@@ -29,6 +29,7 @@ def draw(fig, model):
     insets = enlarge(ax, points)
     token, position = focus(model)
     query, best = at_position(vocabulary[token], position), looked_for(model)[0]
+    ray = np.stack([origin[0], q[token * T + position]])
     figure_title(fig, model, f"Queries and keys{head_shown(model, ' of ')}: {query} points to {best}")
     tokens, positions = np.repeat(vocabulary, T).tolist() * 2, list(range(T)) * count * 2
     colors = np.array([Q] * len(q) + [K] * len(k))
@@ -41,6 +42,7 @@ def draw(fig, model):
           for new, shown in insets),
     ):
         mark_origin(axes, origin)
+        axes.plot(*ray.T, color=Q, linewidth=1, zorder=2, scalex=False, scaley=False)
         for color in (Q, K):
             part = marked[colors[marked] == color]
             scatter_tokens(axes, points[part], [tokens[i] for i in part], colors[part], 3.5)
@@ -48,7 +50,7 @@ def draw(fig, model):
             axes, points[labelled], [tokens[i] for i in labelled], [positions[i] for i in labelled],
             colors[labelled].tolist(), 7.5, 3.5, clear,
         )
-    pair_legend(fig, vocabulary, {"query": Q, "key": K})
+    pair_legend(fig, vocabulary, {f"query (line: {query})": Q, "key": K})
 
 
 def constrained_shares(model):

@@ -23,7 +23,7 @@ LOOK = "the lower panel: which tokens are on top, and that a line rises to the r
 SIZE = (10, 12.3)
 LOW = 3.0                                               # room for the scores by position, below the plane
 SCORES = LinearSegmentedColormap.from_list("scores", ["#c6b4da", "#f9f9f9", "#b7d9af"])
-NEAR = 0.1                                              # of the height: lines that share a name
+NEAR = 0.05                                             # of the height: lines that share a name
 MOST = 16                                               # tokens that are named
 CELLS = 120                                             # of the background, each way
 

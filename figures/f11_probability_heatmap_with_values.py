@@ -9,7 +9,7 @@ from scratchformer.figures.landscapes import (
     border_entry, explain, landscape_panels, probability_table, sample,
 )
 from scratchformer.figures.marks import halo_labels, legend, marker
-from scratchformer.figures.style import CORRECT, INK, WRONG, figure_title, inches, token_colors
+from scratchformer.figures.style import CORRECT, GREY, INK, WRONG, figure_title, inches, token_colors
 from scratchformer.figures.words import code, counted, sentence
 
 HEADING = "Where attention takes the stream"
@@ -133,10 +133,10 @@ def explain_marks(fig, position):
         marker(label="answer is the panel's token, landed right", **RIGHT),
         marker(label="the same, landed wrong", **MISSED),
         marker(label="any other position", **OTHER | {"markersize": 3}),
-        marker("o", token_colors(["0"])[0], f"typical at position {position}, labelled by its answer",
+        marker("o", GREY, f"typical at position {position}, labelled by its answer",
                markeredgecolor="white", markersize=5),
         border_entry(),
-    ], 0.22, ncols=3, handletextpad=0.3)
+    ], 0.22, ncols=3, handletextpad=0.7)
 
 
 def caption(model):

@@ -28,7 +28,7 @@ def draw(fig, model):
     demo = follow(model, tokens)
     embed, labels = demo.cache.embed[0], demo.words
     T, C = embed.shape
-    figure_title(fig, model, "Token plus position: " + written(labels[:12]))
+    figure_title(fig, model, "Where a sequence starts, token plus position: " + written(labels[:12]))
     colors, shades = token_colors(model.vocabulary), position_colors(grid.embed.shape[1])
     places = position_names(len(shades))
     across = places if len(places) <= 9 else [name if t % 3 == 0 else "" for t, name in enumerate(places)]

@@ -11,7 +11,7 @@ from scratchformer.figures.sequences import (
     show_plane, square_map, vector_map,
 )
 from scratchformer.figures.style import INK, K, PALE, Q, SIGNED, figure_title, panel
-from scratchformer.figures.words import counted, graded, head_shown, sentence
+from scratchformer.figures.words import counted, head_shown, sentence, span
 
 HEADING = "Queries, keys and attention"
 QUESTION = "Who reads from whom?"
@@ -21,8 +21,8 @@ SIZE = (12, 10.4)
 
 def draw(fig, model):
     """One row a sequence: queries, keys, both on one plane, scores, attention."""
-    figure_title(fig, model, f"Who reads from whom{head_shown(model)}: {describe_answers(model)}")
     grid, demos = model.grid, follow_all(model)
+    figure_title(fig, model, f"Who reads from whom{head_shown(model)}: {describe_answers(demos)}")
     caches = [demo.cache for demo in demos]
     background = np.concatenate([flat(grid.q[:, 0]), flat(grid.k[:, 0])])
     vectors = [part[0, 0] for cache in caches for part in (cache.q, cache.k)]
@@ -42,19 +42,22 @@ def draw(fig, model):
         mark_rows(ax, demo, scores, ".0f" if high >= 10 else ".1f")
         attention_map(fig, 9.45, bottom, demo, bars[2])
     legend(fig, [
-        marker("o", Q, "query"), marker("s", K, "key"), marker("o", PALE, "every query and key there is"),
+        marker("o", Q, "query"), marker("o", K, "key"), marker("o", PALE, "every query and key there is"),
         marker("o", INK, "query where the rule asks (✓ right, ✗ wrong)", markerfacecolor="none",
                markersize=9),
         framed_row("the answer's score or share"),
     ])
 
 
-def describe_answers(model):
-    """How much attention goes to the answers, in words."""
-    share, _, count = answer_attention(model)
-    if not count:
+def describe_answers(demos):
+    """How much of the attention in these sequences goes to the answers, in words."""
+    shares = [
+        demo.cache.attention[0, 0, t, : t + 1][demo.allowed[t, demo.cache.tokens[0, : t + 1]]].sum()
+        for demo in demos for t in demo.where
+    ]
+    if not shares:
         return "the rule asks for nothing"
-    return f"where the rule asks, {graded(share)} attention goes to the answer"
+    return f"where the rule asks, the answer gets {span(shares)} of attention"
 
 
 def in_words(share, count):
@@ -73,7 +76,7 @@ def qk_panel(ax, back, q, k, names, demo):
     show_plane(ax, np.concatenate([back, points]), names)
     backdrop(ax, back)
     ax.scatter(*q.T, s=14, marker="o", c=Q, linewidths=0, zorder=3)
-    ax.scatter(*k.T, s=14, marker="s", c=K, linewidths=0, zorder=3)
+    ax.scatter(*k.T, s=14, marker="o", c=K, linewidths=0, zorder=3)
     rings(ax, q[demo.where])
     label_points(ax, points, marked(demo) + demo.labels, [Q] * len(q) + [K] * len(k), 8, 4)
     ax.set_title("queries and keys")

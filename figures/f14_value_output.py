@@ -48,8 +48,8 @@ def draw(fig, model):
             label_points(ax, shown, beside, [color] * len(shown), 8, 4.6)
             ax.set_title(name)
     legend(fig, [
-        marker("o", V, "value (line: the one read most)"), marker("s", MIXED, "mixed = attention @ v"),
-        marker("o", PALE, "every value there is"),
+        marker("o", V, "value (line: most read)"), marker("s", MIXED, "mixed = attention @ v"),
+        marker("o", PALE, "all values"),
         marker("o", INK, "where the rule asks (✓ right, ✗ wrong)", markerfacecolor="none", markersize=9),
         framed_row("the answer's share"),
     ])

@@ -38,7 +38,7 @@ def family_legend(fig, vocabulary, x, y, neutral=False, more=()):
     ]
     if not neutral:
         handles.append(line(INK, "the lighter, the larger the number", linestyle=""))
-    legend(fig, [*handles, *more], y, x, handletextpad=0.2)
+    legend(fig, [*handles, *more], y, x, handletextpad=0.7 if more else 0.2)
 
 
 def backdrop(ax, points):

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from scratchformer.analysis.decision_map import areas_by_token, frame_regions
 from scratchformer.analysis.landscape import GRID, frame, plane_grid, stream_points
 from scratchformer.figures.labels import add_labels, label_widths
-from scratchformer.figures.style import HALO, INK
+from scratchformer.figures.style import GREY, HALO, INK
 
 ANSWERS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44aa99", "#999933",
            "#661100", "#332288", "#ddcc77")     # apart for colour-blind eyes too (after Paul Tol)
@@ -69,7 +69,7 @@ def shade_empty(ax, points, box):
 
 def landed_entries():
     """Entries of a legend: what the two strengths of the map's colours mean."""
-    color = np.array(to_rgb(ANSWERS[0]))
+    color = np.array(to_rgb(GREY))
     return [
         Patch(color=color, label="strong: held-out windows land here"),
         Patch(color=1 - (1 - PALING) * (1 - color), label="pale: none does"),

@@ -31,12 +31,19 @@ def header(fig, bottom, model, demo):
         detail = f"{(demo.state == 1).sum()} of {len(demo.where)} predictions at constrained positions right"
     else:
         detail = "predicted at constrained positions:  " + ",  ".join(
-            f"{demo.labels[t]} → {model.vocabulary[best[t]]} {MARKS[int(demo.state[t])]}" for t in demo.where
+            f"{demo.labels[t]} → {model.vocabulary[best[t]]} {MARKS[int(demo.state[t])]}"
+            + asked(model, demo, t) for t in demo.where
         )
     width, height = fig.get_size_inches()
     y = (bottom + TALL + 0.36) / height
     fig.text(0.25 / width, y, written(demo.words), fontsize=11, fontweight="bold")
     fig.text((width - 0.25) / width, y, detail, fontsize=9.5, ha="right")
+
+
+def asked(model, demo, t):
+    """What the rule asks for at a position where the model is wrong, if that is one token."""
+    answers = np.flatnonzero(demo.allowed[t])
+    return f" (asked: {model.vocabulary[answers[0]]})" if demo.state[t] == 0 and len(answers) == 1 else ""
 
 
 def written(words):
@@ -115,7 +122,8 @@ def mark_rows(ax, demo, values=None, form=".0%"):
 
 def framed_row(beside):
     """An entry of a legend: what `mark_rows` marks, and what stands beside it."""
-    return marker("s", "none", f"framed row: so too; beside it, {beside}", markeredgecolor=INK, markersize=8)
+    text = f"framed row: so too, others pale; beside it, {beside}"
+    return marker("s", "none", text, markeredgecolor=INK, markersize=8)
 
 
 def named(demo):

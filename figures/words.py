@@ -38,8 +38,14 @@ def sentence(text):
 
 def graded(share):
     """How much a share is, in words."""
-    levels = ((0.98, "nearly all"), (0.5, "most"), (0.2, "some"), (0, "little"))
+    levels = ((1, "all"), (0.98, "nearly all"), (0.5, "most"), (0.2, "some"), (0, "little"))
     return next(word for least, word in levels if share >= least)
+
+
+def span(shares):
+    """The smallest and the largest of some shares, in words: "93% to 100%", or the one they all round to."""
+    low, high = f"{min(shares):.0%}", f"{max(shares):.0%}"
+    return low if low == high else f"{low} to {high}"
 
 
 def minus(text):

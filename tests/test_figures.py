@@ -79,7 +79,7 @@ def test_architecture_states_every_live_shape(run):
     assert shape_text("B H T T", np.ones((8, 1, 4, 4))) == "(B, H, T, T) = (8, 1, 4, 4)"
     assert "V = 12" in shown and "F = 32" in shown and "(in training 8)" in shown
     sequence = " ".join(run.vocabulary[token] for token in run.data.train_windows[0, :-1])
-    assert f"here: {sequence}" in shown and f"one number: {cache.loss:.3f}" in shown
+    assert f"here: {sequence}" in shown and f"of this window: {cache.loss:.3f}" in shown
 
 
 def test_architecture_follows_the_model(odd_run):
@@ -183,7 +183,8 @@ def test_training_data_cells(run):
     count = (verdicts >= 0).sum()
     assert f"{count:,} of {count:,} constrained tokens correct (100.0%)" in module(3).caption(run.at(4))
     tokens = sum(map(len, run.data.train_sequences))
-    assert f"Training data: the rule fixes {count / tokens:.0%} of tokens, and each follows it" in texts(fig)
+    fixed = f"the rule fixes {count / tokens:.0%} of all {tokens:,} tokens"
+    assert f"Training data: {fixed}, and each follows it" in texts(fig)
 
 
 def test_generated_cells(run):

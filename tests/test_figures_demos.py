@@ -19,7 +19,6 @@ from scratchformer.figures.style import ANSWER, LINES, RC, position_colors, toke
 from scratchformer.figures.value_demo import MOST, layout, shown_tokens
 from scratchformer.figures.value_strips import labelled
 from scratchformer.figures.value_words import heading
-from scratchformer.figures.words import graded
 from scratchformer.run.run import Run
 
 DEMOS = ["16_value_demo0", "17_value_demo1", "18_value_demo2"]
@@ -291,7 +290,15 @@ def test_probability_of_answers_and_loss_by_hand(tiny_run):
     said = caption(tiny_run.at(20), MATRIX)
     assert f"their {len(shares):,} constrained positions" in said and f"positions is {loss:.3f}." in said
     assert f"allows get {np.mean(shares):.1%} of probability on average" in said
-    assert f"{graded(np.mean(shares))} of it on the answer" in texts(figure(tiny_run.at(20), MATRIX))
+    shown = []
+    for demo in tiny_run.demos:
+        words = [vocabulary[token] for token in demo]
+        for t, row in enumerate(tiny_run.at(20).forward(demo[None]).probs[0]):
+            answers = tiny_run.rule(words[: t + 1])
+            if answers is not None:
+                shown.append(sum(row[vocabulary.index(answer)] for answer in answers))
+    title = f"the answer gets {min(shown):.0%} to {max(shown):.0%}"
+    assert title in texts(figure(tiny_run.at(20), MATRIX)) and len(shown) == 6
     hidden = tiny_run.at(20).forward(windows[:, :-1]).ffn_hidden
     active = np.count_nonzero(hidden) / hidden[..., 0].size
     assert f"{active:.1f} of {hidden.shape[-1]} hidden units" in caption(tiny_run.at(20), MATRIX)

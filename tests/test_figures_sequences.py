@@ -184,8 +184,18 @@ def test_attention_on_answers_is_counted_by_hand(tiny_run):
             allowed = tiny_run.rule(tokens[: t + 1])
             if allowed is not None:
                 shares.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
-    words = f"where the rule asks, {graded(np.mean(shares))} attention goes to the answer"
-    assert any(words in text for text in texts(figure(tiny_run.at(20), 13)))
+    words = figure_module("13_qk_attention").caption(tiny_run.at(20))
+    assert f"{np.mean(shares):.1%} of attention goes" in words
+    shown = []
+    for demo in tiny_run.demos:
+        tokens = [vocabulary[token] for token in demo]
+        weights = tiny_run.at(20).forward(demo[None]).attention[0, 0]
+        for t in range(len(tokens)):
+            allowed = tiny_run.rule(tokens[: t + 1])
+            if allowed is not None:
+                shown.append(sum(weights[t, s] for s in range(t + 1) if tokens[s] in allowed))
+    words = f"where the rule asks, the answer gets {min(shown):.0%} to {max(shown):.0%} of attention"
+    assert any(words in text for text in texts(figure(tiny_run.at(20), 13))) and len(shown) == 6
 
 
 def test_verdicts_have_three_states(tiny_run):

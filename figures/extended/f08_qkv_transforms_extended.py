@@ -1,11 +1,12 @@
 """Figure 08, and below it each dimension of the queries, keys and values by token and position."""
 
+import numpy as np
+
 from scratchformer.analysis.families import token_shares
 from scratchformer.figures.f08_qkv_transforms import draw_transforms, spaces_of
 from scratchformer.figures.marks import family_legend
-from scratchformer.figures.qk import describe_ranks
 from scratchformer.figures.style import K, Q, V, figure_title, heatmap, panel, token_colors
-from scratchformer.figures.words import head_shown, position_names
+from scratchformer.figures.words import head_shown, position_names, sentence, span
 
 HEADING = "Queries, keys and values by dimension"
 QUESTION = "Does a dimension follow the token or the position?"
@@ -20,18 +21,19 @@ def draw(fig, model):
     params, grid, vocabulary = model.params, model.grid, model.vocabulary
     _, _, T, D = grid.q.shape
     spaces = spaces_of(grid)
-    figure_title(fig, model, describe_ranks(params, head_shown(model, " of ")))
+    shares = {name: token_shares(spaces[name]) for name in "qkv"}
+    title = f"of what queries, keys and values vary{head_shown(model)}, the token makes"
+    figure_title(fig, model, f"{sentence(title)[:-1]} {span(np.concatenate([*shares.values()]))}")
     draw_transforms(fig, params, spaces, vocabulary, LOW + ROOM + 1.0)
     shown = min(D, MOST)
     height = min(2.9, (ROOM + GAP) / shown - GAP)
     for (name, color), left in zip((("q", Q), ("k", K), ("v", V)), (0.35, 3.55, 6.75), strict=True):
-        shares = token_shares(spaces[name])
         for d in range(shown):
             ax = panel(fig, left, LOW + ROOM - height - d * (height + GAP), 2.36, height)
             heatmap(
                 ax, spaces[name][..., d], vocabulary, position_names(T), "value", token_colors(vocabulary),
             )
-            ax.set_title(f"{name} {d}: {shares[d]:.0%} token", color=color)
+            ax.set_title(f"{name} {d}: {shares[name][d]:.0%} token", color=color)
             ax.yaxis.set_visible(name == "q")
             ax.xaxis.set_visible(d == shown - 1)
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.2, neutral=True)

@@ -67,7 +67,7 @@ def draw_arrows(ax, model, found, colors, names):
             "arrowstyle": "-|>", "color": INK, "linewidth": 0.9, "shrinkA": 4, "shrinkB": 5,
             "mutation_scale": 11,
         })
-        mark(ax, end, "o", colors[answer])
+        mark(ax, end, "o", "white")
     mark(ax, found.start, "D", "white")
     name = at_position(model.vocabulary[found.query], focus(model)[1])
     texts = [f"answer {model.vocabulary[answer]}" for answer in found.answers] + [f"{name} starts here"]

@@ -14,7 +14,7 @@ from scratchformer.figures.style import (
     ANSWER, INK, LINES, MARKS, PROBABILITY, SIGNED, clear_frame, color_bar, figure_title, inches, panel,
     ticks,
 )
-from scratchformer.figures.words import graded, head_shown
+from scratchformer.figures.words import head_shown, span
 
 HEADING = "From attention to the next token"
 QUESTION = "Through which numbers does a position come to its prediction?"
@@ -35,8 +35,8 @@ BARS = (                                # from and to which panel a colour bar r
 
 def draw(fig, model):
     """One row a sequence: attention, the feed-forward layer, what the LM head reads, logits, probs."""
-    figure_title(fig, model, f"From attention to probabilities{head_shown(model)}: {result(model)}")
     demos = follow_all(model)
+    figure_title(fig, model, f"From attention to probabilities{head_shown(model)}: {result(demos)}")
     limits = {
         first: largest([getattr(demo.cache, name)[0] for demo in demos for name in names])
         for first, *names in (
@@ -113,12 +113,12 @@ def judge_rows(ax, demo):
             add_labels(ax, points, [MARKS[state]] * len(rows), color, 10, bold=True).set_clip_on(False)
 
 
-def result(model):
-    """The probability of what the rule allows, in words."""
-    share, count, loss = answer_share(model)
-    if not count:
-        return f"the rule asks for nothing; loss {loss:.3f}"
-    return f"where the rule asks, {graded(share)} of it on the answer"
+def result(demos):
+    """The probability of what the rule allows in these sequences, in words."""
+    shares = [demo.cache.probs[0, t][demo.allowed[t]].sum() for demo in demos for t in demo.where]
+    if not shares:
+        return "the rule asks for nothing"
+    return f"where the rule asks, the answer gets {span(shares)}"
 
 
 def in_numbers(model):

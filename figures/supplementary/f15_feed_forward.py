@@ -2,21 +2,23 @@
 
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.patches import Patch
 
 from scratchformer.analysis.decision_map import affine_stream, answer_landings, cells, frame_regions
 from scratchformer.analysis.landscape import frame, square_box
 from scratchformer.analysis.logits import attribute_logits
 from scratchformer.figures.labels import add_labels_beside
 from scratchformer.figures.landscapes import explain
-from scratchformer.figures.regions import region_colors
-from scratchformer.figures.style import HALO, INK, figure_title, panel
+from scratchformer.figures.marks import legend, line, marker
+from scratchformer.figures.regions import label_regions, region_colors
+from scratchformer.figures.style import GREY, HALO, INK, figure_title, panel
 from scratchformer.figures.supplementary.f11_decision_map import mark
 from scratchformer.figures.words import dim_names
 
 HEADING = "The feed-forward layer"
 QUESTION = "What is the feed-forward layer for?"
 LOOK = "the straight borders on the right: on the left they are bent"
-SIZE = (11.6, 6.5)
+SIZE = (11.6, 6.7)
 SIDE = 5.0
 CREASE = "#555555"
 
@@ -33,7 +35,7 @@ def draw(fig, model):
     regions = frame_regions(model)
     shades = [colors[region.token] for region in regions]
     moved = [bend(model, region.corners) for region in regions]
-    before, after = panel(fig, 0.75, 0.6, SIDE, SIDE), panel(fig, 6.4, 0.6, SIDE, SIDE)
+    before, after = panel(fig, 0.75, 0.8, SIDE, SIDE), panel(fig, 6.4, 0.8, SIDE, SIDE)
     for ax, polygons in ((before, [region.corners for region in regions]), (after, moved)):
         ax.add_collection(PolyCollection(
             polygons, facecolors=shades, edgecolors="face", linewidths=0.4, zorder=0, alpha=0.85,
@@ -50,6 +52,12 @@ def draw(fig, model):
     for ax, name in ((before, "resid_mid: what the layer reads, and its creases"),
                      (after, "resid_post: what the LM head cuts with straight lines")):
         ax.set(aspect="equal", xlabel=dim_names(2)[0], ylabel=dim_names(2)[1], title=name)
+    label_regions(before, model, 13)
+    legend(fig, [
+        line(CREASE, "where a hidden unit turns on or off", linewidth=1),
+        marker("o", "white", "where the answers land on average", markeredgecolor=INK, markersize=8),
+        Patch(color=GREY, label="colours: the token predicted there (names at the left)"),
+    ], 0.14, handletextpad=0.6)
     if found.answers:
         names = [model.vocabulary[answer] for answer in found.answers]
         arrived = np.concatenate([bend(model, end[None]) for end in found.ends])
