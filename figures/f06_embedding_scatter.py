@@ -27,7 +27,7 @@ def draw(fig, model):
     sum_plane(bottom, model.grid.embed, vocabulary, 8.5, 3.5, each=len(shown_positions(V, T)) == T)
     left.set_title("tokens")
     right.set_title("positions, joined in order")
-    bottom.set_title("token + position")
+    bottom.set_title("token + position, such as 8₄; tokens that coincide share a label")
     family_legend(fig, vocabulary, SIZE[0] / 2, 0.18)
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 
 from scratchformer.analysis.attention import attention_shares, even_attention
+from scratchformer.analysis.families import families_of, family, group_distances, present_families
 from scratchformer.analysis.followed import at_position
 from scratchformer.analysis.scores import focus, looked_for
-from scratchformer.figures.insets import border, enlarge
-from scratchformer.figures.labels import shown_positions
+from scratchformer.figures.insets import border, covered, enlarge
+from scratchformer.figures.labels import add_labels, free_places, label_widths, shown_positions
 from scratchformer.figures.planes import scatter_tokens
 from scratchformer.figures.qk import label_pairs, mark_origin, pair_legend, qk_plane
 from scratchformer.figures.style import K, Q, figure_title, panel, set_plane
@@ -16,6 +17,7 @@ HEADING = "Queries and keys together"
 QUESTION = "Which keys lie in the direction of which queries?"
 LOOK = "a query and the keys that lie furthest on its side of the ring"
 SIZE = (10, 10.2)
+LARGE, FAR = 11, 60                     # font size of the names of clouds, and how far off they may stand
 
 
 def draw(fig, model):
@@ -35,7 +37,9 @@ def draw(fig, model):
     colors = np.array([Q] * len(q) + [K] * len(k))
     rest = np.setdiff1d(np.arange(len(points)), [i for _, shown in insets for i in shown])
     named = np.isin(positions, shown_positions(count, T))
-    others = np.concatenate([origin, np.delete(points, rest, axis=0), border(ax, insets)])
+    along_ray = ray[0] + np.linspace(0, 1, 60)[:, None] * (ray[1] - ray[0])
+    clouds = name_clouds(ax, model, q, k, np.concatenate([points, along_ray, covered(ax, insets)]))
+    others = np.concatenate([origin, np.delete(points, rest, axis=0), border(ax, insets), clouds])
     for axes, marked, labelled, clear in (
         (ax, np.arange(len(points)), rest[named[rest]], others),
         *((new, shown, shown[named[shown]], np.concatenate([origin, points[shown]]))
@@ -51,6 +55,35 @@ def draw(fig, model):
             colors[labelled].tolist(), 7.5, 3.5, clear,
         )
     pair_legend(fig, vocabulary, {f"query (line: {query})": Q, "key": K})
+
+
+def name_clouds(ax, model, q, k, others):
+    """What lies where, in large letters: the families whose queries, or keys, are clouds apart; points all
+    over these names, (M, 2). others: (N, 2) points that they keep clear of"""
+    vocabulary = model.vocabulary
+    T = len(q) // len(vocabulary)
+    families = np.repeat(families_of(vocabulary), T)
+    texts, middles, colors = [], [], []
+    for points, what, color in ((q, "queries", Q), (k, "keys", K)):
+        apart, spread = group_distances(points.reshape(len(vocabulary), T, -1), vocabulary)
+        if all(gap > spread.get(a, 0) + spread.get(b, 0) for (a, b), gap in apart.items()):
+            for name in present_families(vocabulary):
+                members = [token for token in vocabulary if family(token) == name]
+                texts.append(f"{what} of {members[0] if len(members) == 1 else f'{name} tokens'}")
+                middles.append(points[families == name].mean(axis=0))
+                colors.append(color)
+    if not texts:
+        return np.empty((0, 2))
+    point = ax.figure.dpi / 72
+    half = np.column_stack([label_widths(texts, LARGE), np.full(len(texts), LARGE)]) / 2
+    places = ax.transData.transform(middles) / point
+    clear = ax.transData.transform(others) / point
+    centres = free_places(places, 2 * half[:, 0], LARGE, ax.bbox.extents / point, 9, clear)
+    near = np.hypot(*np.maximum(np.abs(centres - places) - half, 0).T) < FAR
+    add_labels(ax, ax.transData.inverted().transform(centres[near] * point),
+               np.array(texts)[near].tolist(), np.array(colors)[near].tolist(), LARGE)
+    along = centres[near] + np.linspace(-1, 1, 25)[:, None, None] * half[near] * (1, 0)
+    return ax.transData.inverted().transform(along.reshape(-1, 2) * point)
 
 
 def constrained_shares(model):

@@ -106,3 +106,14 @@ def border(ax, insets, apart=9):
         found += [np.column_stack([x, np.full(len(x), level)]) for level in (bottom, top)]
         found += [np.column_stack([np.full(len(y), level), y]) for level in (left, right)]
     return ax.transData.inverted().transform(np.concatenate(found))
+
+
+def covered(ax, insets, apart=9):
+    """Points all over insets, in the data of ax, which hide what is drawn there: (M, 2)."""
+    found = [np.empty((0, 2))]
+    for new, _ in insets:
+        (left, bottom), (right, top) = new.bbox.min, new.bbox.max + (0, 14 * ax.figure.dpi / 72)
+        step = apart * ax.figure.dpi / 72
+        x, y = np.meshgrid(np.arange(left, right + step, step), np.arange(bottom, top + step, step))
+        found.append(np.column_stack([x.ravel(), y.ravel()]))
+    return ax.transData.inverted().transform(np.concatenate(found))
