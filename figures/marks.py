@@ -1,6 +1,7 @@
 """What figures mark: legends, arrows, rings, points for comparison; each looks the same in all of them."""
 
 import numpy as np
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
 from scratchformer.analysis.families import present_families
@@ -31,14 +32,19 @@ def family_legend(fig, vocabulary, x, y, neutral=False, more=()):
 
     neutral: the shapes alone tell them, since colours mean something else in some panels; more: entries
     """
-    handles = [
-        marker(MARKERS[name], GREY, f"{name} token") if neutral
-        else marker(MARKERS[name], SHADES[name](0.5), name)
-        for name in present_families(vocabulary)
-    ]
-    if not neutral:
-        handles.append(line(INK, "the lighter, the larger the number", linestyle=""))
-    legend(fig, [*handles, *more], y, x, handletextpad=0.7 if more else 0.2)
+    handles, names = [], []
+    for name in present_families(vocabulary):
+        if neutral:
+            handles.append(marker(MARKERS[name], GREY, name))
+            names.append(f"{name} token")
+        elif name == "operator":
+            handles.append(marker(MARKERS[name], SHADES[name](0.5), name))
+            names.append(name)
+        else:
+            handles.append(tuple(marker(MARKERS[name], SHADES[name](shade), name) for shade in (0, 0.5, 1)))
+            names.append(f"{name}, small to large")
+    legend(fig, [*handles, *more], y, x, labels=[*names, *(entry.get_label() for entry in more)],
+           handletextpad=0.7 if more else 0.4, handler_map={tuple: HandlerTuple(ndivide=None, pad=0.3)})
 
 
 def backdrop(ax, points):

@@ -85,7 +85,7 @@ def test_a_frame_and_the_still_of_its_step_show_the_same(tiny_run, snapshots, i)
         still = make_figure(tiny_run.at(step), "06_embedding_scatter")
     marks = markers(shown(films[NAMES[0]], i))
     for title in ("tokens", "token + position"):
-        (ax,) = [ax for ax in still.axes if ax.get_title() == title]
+        (ax,) = [ax for ax in still.axes if ax.get_title().partition(",")[0] == title]
         assert points(a for a in marks if a.axes.get_title() == title) == points(markers(ax.collections))
     grid = tiny_run.at(step).grid
     for name in NAMES[2:4]:
